@@ -1,0 +1,1 @@
+"""upsertd: change events from Kafka into SQL, exactly once in effect."""

@@ -1,0 +1,1 @@
+"""The ground: types, ports, errors and the pure decisions. Imports nothing of ours."""

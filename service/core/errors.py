@@ -1,0 +1,54 @@
+"""The three kinds of failure; adapters translate their client's exceptions into these at their border.
+
+The message of each is safe to log: codes, tables and columns, never values (I9).
+"""
+
+from __future__ import annotations
+
+
+class UpsertdError(Exception):
+    """A failure that upsertd has a name for."""
+
+
+class PermanentError(UpsertdError):
+    """This record can never be applied: it becomes a dead letter, its neighbours go on.
+
+    `error_class` is what operators filter dead letters by; `stage` is where the record failed:
+    `decode`, `check` or `apply`.
+    """
+
+    def __init__(self, message: str, *, error_class: str, stage: str = "apply") -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.stage = stage
+
+
+class TemporaryError(UpsertdError):
+    """The same transaction may well succeed when it is run again: a deadlock, a lock timeout."""
+
+
+class Unavailable(UpsertdError):
+    """A dependency does not answer as it should: wait and probe, give up nothing.
+
+    `part` is `database`, `kafka` or `redis`.
+    """
+
+    def __init__(self, message: str, *, part: str) -> None:
+        super().__init__(message)
+        self.part = part
+
+
+class ConnectionLost(Unavailable):
+    """The connection broke in the middle: whether a commit took place is unknown."""
+
+
+class FenceLost(UpsertdError):
+    """The position is not what the lease expects: nothing was written; look at the row."""
+
+
+class NotOwner(UpsertdError):
+    """Kafka says that this member does not own the partition (any more)."""
+
+
+class OffsetOutOfRange(UpsertdError):
+    """The log no longer, or not yet, has the offset that was asked for: claim again."""
