@@ -1,0 +1,120 @@
+"""The tables beside the entities: what was handled, where each partition stands, what was given up.
+
+The sink writes them inside the transaction of a batch; the stores read them for operators. Everything
+that is compared (ids, topics, groups) is compared byte for byte: a case-insensitive or padding
+collation would make one event out of two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+DEAD_LETTER_STATUSES = ("retrying", "dead", "replayed", "discarded", "superseded")
+OPEN_STATUSES = ("retrying", "dead")
+
+_BINARY: dict[str, Any] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mysql_engine": "InnoDB",
+}
+
+
+def _time() -> TypeEngine[Any]:
+    """UTC with microseconds."""
+    return DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+def _event_id() -> TypeEngine[Any]:
+    return LargeBinary(255).with_variant(mysql.VARBINARY(255), "mysql", "mariadb")
+
+
+def _bytes() -> TypeEngine[Any]:
+    return LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+
+def _id() -> TypeEngine[Any]:
+    # SQLite counts up only a column that is INTEGER to the letter.
+    return BigInteger().with_variant(Integer(), "sqlite")
+
+
+processed_events = Table(
+    "processed_events",
+    metadata,
+    Column("event_id", _event_id(), primary_key=True),
+    Column("entity", String(64), nullable=False),
+    Column("entity_id", BigInteger, nullable=False),
+    Column("operation", String(16), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    Column("occurred_at", _time(), nullable=False),
+    Column("processed_at", _time(), nullable=False),
+    Index("ix_processed_events_processed_at", "processed_at"),
+    **_BINARY,
+)
+
+consumer_positions = Table(
+    "consumer_positions",
+    metadata,
+    Column("group_id", String(255), primary_key=True),
+    Column("topic", String(249), primary_key=True),
+    Column("partition_id", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("handled_offset", BigInteger, nullable=False),
+    Column("claim_id", String(32), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", String(255)),
+    Column("cache_namespace", String(32), nullable=False),
+    Column("cluster_id", String(64)),
+    Column("updated_at", _time(), nullable=False),
+    **_BINARY,
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", _id(), primary_key=True, autoincrement=True),
+    Column("event_id", _event_id()),
+    Column("entity", String(64)),
+    Column("entity_id", BigInteger),
+    Column("topic", String(249), nullable=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    # Kafka's own milliseconds: a hostile producer's may lie beyond every DATETIME.
+    Column("record_timestamp", BigInteger, nullable=False),
+    Column("record_key", _bytes()),
+    Column("record_value", _bytes()),
+    Column("record_headers", Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("error_class", String(128), nullable=False),
+    Column("error_message", String(1024), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("next_attempt_at", _time()),
+    Column("first_failed_at", _time(), nullable=False),
+    Column("last_failed_at", _time(), nullable=False),
+    UniqueConstraint("topic", "partition_id", "record_offset", "digest", name="uq_dead_letters_record"),
+    Index("ix_dead_letters_status", "status", "next_attempt_at"),
+    **_BINARY,
+)

@@ -1,0 +1,258 @@
+"""The engine, the one place where a transaction opens, and the names of what can go wrong in it.
+
+The sink and the stores run their statements through `Database.transaction`; driver exceptions leave it
+as the errors of `service.core.errors`, classified by the server's code and stripped of every value (I9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from ssl import SSLContext
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.sql import Executable
+
+from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable, UpsertdError
+
+ACQUIRE_SECONDS = 30.0
+TRANSACTION_SECONDS = 30.0
+PING_SECONDS = 5.0
+
+# A stopped process must not block its successor: the server drops a session that says nothing for this
+# long, in the middle of a transaction too, and its locks go with it. MySQL and MariaDB both have it.
+SERVER_IDLE_SECONDS = 20
+# We let go of an idle connection well before the server does.
+POOL_IDLE_SECONDS = 12.0
+
+_STRICT = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE"
+_SESSION = (
+    f"SET SESSION sql_mode = '{_STRICT},NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
+    f" innodb_lock_wait_timeout = 5, wait_timeout = {SERVER_IDLE_SECONDS}"
+    " /*M! , max_statement_time = 20 */"  # only MariaDB reads this comment
+)
+
+# The closed list of semantics.md: nothing else ever makes a dead letter.
+PERMANENT = {
+    1048: "ColumnCannotBeNull",
+    1264: "OutOfRange",
+    1265: "DataTruncated",
+    1292: "IncorrectValue",
+    1366: "IncorrectValue",
+    1406: "DataTooLong",
+    1452: "NoReferencedRow",
+    3140: "InvalidJsonText",
+    3819: "CheckViolated",
+    4025: "CheckViolated",
+}
+TEMPORARY = frozenset({1205, 1213, 1020})
+LOST = frozenset({0, 1153, 2006, 2013, 2014, 2055})
+DUPLICATE_KEY = 1062
+
+# What a server's message says about the place; anchored, because values stand in the same message.
+_PLACE = re.compile(
+    r"(?:for column [`'.\w]*?(\w+)[`'] at row \d+|^Column '(\w+)' cannot be null"
+    r"|^CONSTRAINT `([\w.]+)` failed for [`.\w]+|for key '([\w.]+)')$"
+)
+
+
+class DuplicateKey(UpsertdError):
+    """A row with this key is there already: a rival got there first."""
+
+
+class Transaction:
+    """An open transaction: runs statements, raises our errors, counts what it sends."""
+
+    def __init__(self, connection: AsyncConnection, on_statement: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_statement = on_statement
+
+    async def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Run one statement; a list of parameters becomes one multi-row statement."""
+        self._on_statement()
+        with _translated():
+            return await self._connection.execute(statement, parameters)
+
+
+class Database:
+    """A bounded pool of connections to one database.
+
+    `url` is SQLAlchemy's or a plain `mysql://` / `mariadb://` one. There are never more than `pool_size`
+    connections; whoever finds none waits. `on_statement` is called for each statement sent, COMMIT
+    included, `on_wait` with the seconds that each transaction waited for its connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        *,
+        ssl: SSLContext | None = None,
+        on_statement: Callable[[], None] = lambda: None,
+        on_wait: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        self._on_statement = on_statement
+        self._on_wait = on_wait
+        self.pool_size = pool_size
+        self.in_use = 0
+        self.in_use_peak = 0
+        connect: dict[str, Any] = {"init_command": _SESSION, "connect_timeout": 5}
+        if ssl is not None:
+            connect["ssl"] = ssl
+        self.engine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=ACQUIRE_SECONDS,
+            pool_use_lifo=True,
+            # `transaction` ends what it begins; the pool's own ROLLBACK would be a round trip more.
+            pool_reset_on_return=None,
+            isolation_level="READ COMMITTED",
+            hide_parameters=True,
+            connect_args=connect,
+        )
+        _renew_idle_connections(self)
+
+    @asynccontextmanager
+    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncIterator[Transaction]:
+        """One transaction on one connection: committed at the end of the block, rolled back on any error.
+
+        Raises `Unavailable` when there is no connection to be had, `ConnectionLost` when it broke or
+        stayed silent for `seconds` (then nobody knows whether a COMMIT arrived), and otherwise what
+        `translate` makes of the server's answer.
+        """
+        connection = await self._acquire()
+        self.in_use += 1
+        self.in_use_peak = max(self.in_use_peak, self.in_use)
+        try:
+            async with asyncio.timeout(seconds):
+                try:
+                    yield Transaction(connection, self._on_statement)
+                    await self._commit(connection)
+                except BaseException as error:
+                    await _abandon(connection, error)
+                    raise
+        except TimeoutError as error:
+            raise ConnectionLost(f"no answer for {seconds:g} s", part="database") from error
+        finally:
+            self.in_use -= 1
+            await connection.close()
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` unless the database answers within a few seconds."""
+        async with self.transaction(PING_SECONDS) as transaction:
+            await transaction.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    async def _acquire(self) -> AsyncConnection:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                connection = await self.engine.connect()
+        except DBAPIError as error:
+            # Nothing was sent yet: whatever the code, the database is not there for us.
+            raise Unavailable(f"cannot connect: {_describe(error)}", part="database") from error
+        except (PoolTimeout, TimeoutError) as error:
+            raise Unavailable(f"no connection within {ACQUIRE_SECONDS:g} s", part="database") from error
+        except (SQLAlchemyError, OSError) as error:
+            raise Unavailable(f"cannot connect: {type(error).__name__}", part="database") from error
+        self._on_wait(time.perf_counter() - started)
+        return connection
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        self._on_statement()
+        with _translated():
+            await connection.commit()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise translate(error) from error
+    except OSError as error:
+        raise ConnectionLost(type(error).__name__, part="database") from error
+
+
+async def _abandon(connection: AsyncConnection, error: BaseException) -> None:
+    """Roll back; a connection whose state nobody knows is closed instead, never pooled again."""
+    if isinstance(error, Exception) and not isinstance(error, Unavailable):
+        try:
+            await connection.rollback()
+        except (SQLAlchemyError, OSError):
+            await connection.invalidate()
+    else:
+        await connection.invalidate()
+
+
+def _renew_idle_connections(database: Database) -> None:
+    """Replace a connection that lay idle for so long that the server may have dropped it."""
+
+    @event.listens_for(database.engine.sync_engine, "checkin")
+    def note_idle(_connection: Connection, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(database.engine.sync_engine, "checkout")
+    def refuse_idle(_connection: Connection, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.pop("idle_since", time.monotonic()) > POOL_IDLE_SECONDS:
+            raise DisconnectionError
+
+
+def async_url(url: str) -> URL:
+    """SQLAlchemy's URL for the asynchronous driver: `mysql://` and `mariadb://` alike, always utf8mb4."""
+    parsed = make_url(url)
+    if parsed.drivername in ("mysql", "mariadb", "mariadb+aiomysql"):
+        parsed = parsed.set(drivername="mysql+aiomysql")
+    return parsed.update_query_dict({"charset": "utf8mb4"})
+
+
+def translate(error: DBAPIError) -> UpsertdError:
+    """What a driver's exception means, by the server's code alone.
+
+    A code on the closed list is permanent; a few are temporary; everything else is waited for, however
+    often it comes: with a column missing, good records would die and bad neighbours pass.
+    """
+    code = _code(error)
+    if code in PERMANENT:
+        return PermanentError(_describe(error), error_class=PERMANENT[code])
+    if code in TEMPORARY:
+        return TemporaryError(_describe(error))
+    if code == DUPLICATE_KEY:
+        return DuplicateKey(_describe(error))
+    if code is None or code in LOST:
+        return ConnectionLost(_describe(error), part="database")
+    return Unavailable(_describe(error), part="database")
+
+
+def _arguments(error: DBAPIError) -> tuple[object, ...]:
+    return tuple(getattr(error.orig, "args", ()))
+
+
+def _code(error: DBAPIError) -> int | None:
+    code = _arguments(error)[:1]
+    return code[0] if code and isinstance(code[0], int) else None
+
+
+def _describe(error: DBAPIError) -> str:
+    """The code and the place, never the message: it quotes values."""
+    place = _PLACE.search(" ".join(map(str, _arguments(error)[1:2])))
+    name = next((group for group in place.groups() if group), None) if place else None
+    code = _code(error)
+    what = type(error.orig).__name__ if code is None else f"SQL error {code}"
+    return f"{what} ({name})" if name else what

@@ -1,0 +1,119 @@
+"""What the sink writes, as rows: marks, dead letters and the rows of entities.
+
+Pure; called by `sinks.sql` inside its transaction. A row or a letter that no packet can carry would look
+like an outage, so what is too large is known before it is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.core.decide import Change
+from service.core.types import DeadLetter, Event, Outcome
+
+# Room in a packet for everything of a row that is not one of its long values.
+PACKET_MARGIN_BYTES = 64 * 1024
+
+
+def entity_row(change: Change, defaults: Mapping[str, object], now: datetime) -> dict[str, object]:
+    """The columns to write for one record; payload columns that it does not name are left alone."""
+    payload = {**defaults, **change.columns} if change.from_defaults else change.columns
+    return {
+        "id": change.entity_id,
+        **{name: payload[name] for name in defaults if name in payload},
+        "version": change.version.version,
+        "occurred_at": change.version.occurred_at,
+        "source_partition": change.version.source_partition,
+        "source_offset": change.version.source_offset,
+        "synced_at": now,
+        "deleted_at": change.version.occurred_at if change.deleted else None,
+    }
+
+
+def mark_row(event: Event, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """The mark of an event that was applied or found stale."""
+    record = event.record
+    return {
+        "event_id": event.event_id,
+        "entity": event.entity,
+        "entity_id": event.entity_id,
+        "operation": event.operation.value,
+        "outcome": outcome.value,
+        "topic": record.partition.topic,
+        "partition_id": record.partition.number,
+        "record_offset": record.offset,
+        "occurred_at": event.occurred_at,
+        "processed_at": now,
+    }
+
+
+def reused_letter(event: Event) -> DeadLetter:
+    """The letter of an event whose id stands for another record."""
+    return DeadLetter(
+        event.record,
+        stage="check",
+        error_class="EventIdReused",
+        error_message="this event id was used for another record before",
+        event_id=event.event_id,
+        entity=event.entity,
+        entity_id=event.entity_id,
+    )
+
+
+def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int) -> dict[str, Any]:
+    """A letter's row: its bytes as they came, or none of them where no packet can carry them."""
+    record = letter.record
+    headers = json.dumps([[name, _base64(value)] for name, value in record.headers])
+    key, value = record.key, record.value
+    if _fits([key or b"", value or b"", headers.encode()], max_packet_bytes):
+        kept = (key, value, headers)
+    else:
+        kept = (None, None, "[]")
+    return {
+        "event_id": letter.event_id,
+        "entity": letter.entity,
+        "entity_id": letter.entity_id,
+        "topic": record.partition.topic,
+        "partition_id": record.partition.number,
+        "record_offset": record.offset,
+        "record_timestamp": record.timestamp_ms,
+        "record_key": kept[0],
+        "record_value": kept[1],
+        "record_headers": kept[2],
+        "size": len(record.value or b"") if record.missing_bytes is None else record.missing_bytes,
+        "digest": hashlib.sha256(record.value or b"").hexdigest(),
+        "stage": letter.stage,
+        "error_class": letter.error_class,
+        "error_message": letter.error_message[:1024],
+        "attempts": letter.attempts,
+        "status": "dead",
+        "next_attempt_at": None,
+        "first_failed_at": now,
+        "last_failed_at": now,
+    }
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode("ascii")
+
+
+def fits_packet(event: Event, max_packet_bytes: int) -> bool:
+    """Whether the row of `event` can be sent at all."""
+    if 2 * event.record.size_bytes + PACKET_MARGIN_BYTES <= max_packet_bytes:
+        return True
+    texts = [value.encode() for value in event.columns.values() if isinstance(value, str)]
+    return _fits(texts, max_packet_bytes)
+
+
+def _fits(values: list[bytes], max_packet_bytes: int) -> bool:
+    return sum(map(_packed_bytes, values)) + PACKET_MARGIN_BYTES <= max_packet_bytes
+
+
+def _packed_bytes(value: bytes) -> int:
+    """The size of `value` as the driver writes it into a statement: seven bytes are escaped by another."""
+    return len(value) + sum(value.count(byte) for byte in (b"\0", b"\n", b"\r", b"\x1a", b'"', b"'", b"\\"))

@@ -1,0 +1,310 @@
+"""The transaction that keeps the promise: fence, check, decide, upsert, mark, dead letters, commit.
+
+Called by the pipeline through the port `Sink`. Everything that happens to a batch in SQL happens here, in
+one transaction, in this order; the pure decisions come from `core.decide`, the dialect's statements from
+`sinks.upsert`, the errors' names from `service.database`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Table, and_, case, delete, insert, select, text, update
+
+from service.bookkeeping import OPEN_STATUSES, consumer_positions, dead_letters, processed_events
+from service.core.decide import Change, check, fold
+from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
+from service.core.types import (
+    DeadLetter,
+    Event,
+    Lease,
+    Mark,
+    Outcome,
+    Partition,
+    RowVersion,
+    StoredPosition,
+    Work,
+    Written,
+)
+from service.database import Database, DuplicateKey, Transaction
+from service.entities.entity import Entity, Lines
+from service.sinks.rows import entity_row, fits_packet, letter_row, mark_row, reused_letter
+from service.sinks.upsert import insert_new, insert_once, overwrite
+
+
+class SqlSink:
+    """Writes batches of one consumer group into the tables of `entities`.
+
+    `now` gives naive UTC, for the columns that say when a row was written.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        entities: Mapping[str, Entity],
+        group_id: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._entities = entities
+        self._group_id = group_id
+        self._now = now
+        self._max_packet_bytes = 0
+
+    # ---------------------------------------------------------------- the transaction of a batch
+
+    async def apply(self, work: Work, lease: Lease) -> Written:
+        """Write `work`, or nothing; see the port.
+
+        When a rival inserts the same mark or row first, the transaction is run again and sees it. A rerun
+        that fails the same way without having found anything new is a permanent failure, never a loop.
+        """
+        await self._refuse_oversized(work.events)
+        known: set[object] | None = None
+        while True:
+            found: set[object] = set()
+            try:
+                async with self._database.transaction() as transaction:
+                    return await self._write(transaction, work, lease, found)
+            except DuplicateKey as rival:
+                if known is not None and found <= known:
+                    raise PermanentError(str(rival), error_class="DuplicateKey") from rival
+                known = found
+
+    async def _write(self, transaction: Transaction, work: Work, lease: Lease, found: set[object]) -> Written:
+        await self._fence(transaction, lease, work.end)
+
+        marks = await self._find_marks(transaction, work.events)
+        found |= marks.keys()
+        checked = check(work.events, marks)
+        outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
+        outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
+
+        for name, events in _by_entity(checked.fresh).items():
+            outcomes |= await self._decide_and_upsert(transaction, self._entities[name], events, found)
+        await self._mark(transaction, [(event, outcomes[id(event)]) for event in checked.fresh])
+
+        written = Written(tuple((event, outcomes[id(event)]) for event in work.events))
+        await self._supersede(transaction, lease.partition, written.marked)
+        await self._bury(transaction, [*work.letters, *map(reused_letter, checked.reused)])
+        return written
+
+    async def _fence(self, transaction: Transaction, lease: Lease, end: int) -> None:
+        """Move the position, if it is still ours and where we left it: the first statement of all."""
+        columns = consumer_positions.c
+        advance = (
+            update(consumer_positions)
+            .where(
+                self._is_row_of(lease.partition),
+                columns.claim_id == lease.claim_id,
+                columns.next_offset == lease.expected,
+            )
+            .values(
+                next_offset=end,
+                handled_offset=case((columns.handled_offset < end, end), else_=columns.handled_offset),
+                updated_at=self._now(),
+            )
+        )
+        try:
+            moved = await transaction.execute(advance)
+        except TemporaryError as error:
+            # A position's row that is locked or fought over says nothing about the records.
+            raise Unavailable(f"position is locked: {error}", part="database") from error
+        if moved.rowcount != 1:
+            raise FenceLost(f"{lease.partition} is not at {lease.expected} under our claim")
+
+    async def _find_marks(self, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
+        if not events:
+            return {}
+        columns = processed_events.c
+        ids = sorted({event.event_id for event in events})
+        query = select(columns.event_id, columns.entity, columns.entity_id).where(columns.event_id.in_(ids))
+        rows = await transaction.execute(query)
+        return {row.event_id: Mark(row.entity, row.entity_id) for row in rows}
+
+    async def _decide_and_upsert(
+        self, transaction: Transaction, entity: Entity, events: Sequence[Event], found: set[object]
+    ) -> dict[int, Outcome]:
+        """Lock the rows of these events, fold each record's events into one row, write what won."""
+        events_by_id = _by_entity_id(events)
+        stored = await self._lock_rows(transaction, entity, events_by_id.keys())
+        found |= {(entity.name, entity_id) for entity_id in stored}
+        folded = [fold(stored.get(entity_id), own) for entity_id, own in events_by_id.items()]
+        await self._upsert(transaction, entity, [each.change for each in folded if each.change])
+        return {id(event): outcome for each in folded for event, outcome in each.outcomes}
+
+    async def _lock_rows(
+        self, transaction: Transaction, entity: Entity, entity_ids: Iterable[int]
+    ) -> dict[int, RowVersion]:
+        columns = entity.table.c
+        query = (
+            select(
+                columns.id,
+                columns.version,
+                columns.occurred_at,
+                columns.source_partition,
+                columns.source_offset,
+            )
+            .where(columns.id.in_(sorted(entity_ids)))
+            .order_by(columns.id)  # every writer locks in this order: no deadlocks among them
+            .with_for_update()
+        )
+        rows = await transaction.execute(query)
+        return {row.id: _version_of(row) for row in rows}
+
+    async def _upsert(self, transaction: Transaction, entity: Entity, changes: Iterable[Change]) -> None:
+        changes = sorted(changes, key=lambda change: change.entity_id)
+        for is_new, rows in self._rows_by_shape(entity, changes):
+            table, shape = entity.table, tuple(rows[0])
+            await transaction.execute(insert_new(table) if is_new else overwrite(table, shape), rows)
+        if entity.lines:
+            await self._replace_lines(transaction, entity.lines, changes)
+
+    def _rows_by_shape(
+        self, entity: Entity, changes: Sequence[Change]
+    ) -> list[tuple[bool, list[dict[str, object]]]]:
+        """Rows that one statement can write: all new or all there, with the same columns.
+
+        A row that is not there yet is inserted, never upserted: nobody holds a lock on it, and a rival's
+        newer row must not be overwritten.
+        """
+        now = self._now()
+        shapes: dict[tuple[object, ...], list[dict[str, object]]] = defaultdict(list)
+        for change in changes:
+            row = entity_row(change, entity.defaults, now)
+            shapes[change.is_new, *sorted(row)].append(row)
+        return [(bool(shape[0]), rows) for shape, rows in shapes.items()]
+
+    async def _replace_lines(self, transaction: Transaction, lines: Lines, changes: Sequence[Change]) -> None:
+        replaced = [change for change in changes if change.lines is not None]
+        table, parent = lines.table, lines.parent
+        existing = [change.entity_id for change in replaced if not change.is_new]
+        if existing:
+            await transaction.execute(delete(table).where(table.c[parent].in_(existing)))
+        rows = [{parent: change.entity_id, **line} for change in replaced for line in change.lines or ()]
+        if rows:
+            await transaction.execute(insert_new(table), _in_key_order(table, rows))
+
+    async def _mark(self, transaction: Transaction, fresh: Sequence[tuple[Event, Outcome]]) -> None:
+        """Mark every id, stale ones too: a plain INSERT, so that a rival's mark turns us back."""
+        if not fresh:
+            return
+        now = self._now()
+        rows = [mark_row(event, outcome, now) for event, outcome in fresh]
+        rows.sort(key=lambda row: row["event_id"])
+        await transaction.execute(insert(processed_events), rows)
+
+    async def _supersede(
+        self, transaction: Transaction, partition: Partition, marked: Sequence[Event]
+    ) -> None:
+        """Close the letters of records that have a mark now: the two never stand open together (I2)."""
+        if not marked:
+            return
+        columns = dead_letters.c
+        close = update(dead_letters).where(
+            columns.topic == partition.topic,
+            columns.partition_id == partition.number,
+            columns.record_offset.in_([event.record.offset for event in marked]),
+            columns.status.in_(OPEN_STATUSES),
+        )
+        await transaction.execute(close.values(status="superseded", next_attempt_at=None))
+
+    async def _bury(self, transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
+        if not letters:
+            return
+        now = self._now()
+        rows = [letter_row(letter, now, self._max_packet_bytes) for letter in letters]
+        await transaction.execute(insert_once(dead_letters), rows)
+
+    # ---------------------------------------------------------------- positions and claims
+
+    async def position(self, partition: Partition) -> StoredPosition | None:
+        """The position's row as committed now."""
+        columns = consumer_positions.c
+        query = select(
+            columns.next_offset,
+            columns.handled_offset,
+            columns.claim_id,
+            columns.epoch,
+            columns.owner,
+            columns.cache_namespace,
+            columns.cluster_id,
+        ).where(self._is_row_of(partition))
+        async with self._database.transaction() as transaction:
+            row: Row[Any] | None = (await transaction.execute(query)).one_or_none()
+        return None if row is None else StoredPosition(**row._mapping)
+
+    async def claim(self, partition: Partition, seen: StoredPosition | None, claimed: StoredPosition) -> bool:
+        """Write `claimed` in one statement that holds only if the row is still what was `seen`."""
+        values = {field: getattr(claimed, field) for field in StoredPosition.__slots__}
+        values["updated_at"] = self._now()
+        try:
+            async with self._database.transaction() as transaction:
+                if seen is None:
+                    key = {"group_id": self._group_id, "topic": partition.topic}
+                    row = {**key, "partition_id": partition.number, **values}
+                    await transaction.execute(insert(consumer_positions), [row])
+                    return True
+                unchanged = and_(
+                    self._is_row_of(partition),
+                    consumer_positions.c.claim_id == seen.claim_id,
+                    consumer_positions.c.next_offset == seen.next_offset,
+                )
+                take = update(consumer_positions).where(unchanged).values(values)
+                return (await transaction.execute(take)).rowcount == 1
+        except DuplicateKey:
+            return False
+        except TemporaryError as error:
+            raise Unavailable(f"position is locked: {error}", part="database") from error
+
+    def _is_row_of(self, partition: Partition) -> ColumnElement[bool]:
+        columns = consumer_positions.c
+        return and_(
+            columns.group_id == self._group_id,
+            columns.topic == partition.topic,
+            columns.partition_id == partition.number,
+        )
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` unless the database answers."""
+        await self._database.ping()
+
+    # ---------------------------------------------------------------- what fits into a packet
+
+    async def _refuse_oversized(self, events: Sequence[Event]) -> None:
+        """Raise `PermanentError` for a row that no statement can carry: it would look like an outage."""
+        await self._learn_packet_limit()
+        if not all(fits_packet(event, self._max_packet_bytes) for event in events):
+            raise PermanentError("larger than max_allowed_packet", error_class="RecordTooLarge")
+
+    async def _learn_packet_limit(self) -> None:
+        if not self._max_packet_bytes:
+            async with self._database.transaction() as transaction:
+                answer = await transaction.execute(text("SELECT @@max_allowed_packet"))
+                self._max_packet_bytes = int(answer.scalar_one())
+
+
+def _version_of(row: Row[Any]) -> RowVersion:
+    return RowVersion(row.version, row.occurred_at, row.source_partition, row.source_offset)
+
+
+def _by_entity(events: Iterable[Event]) -> dict[str, list[Event]]:
+    groups: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        groups[event.entity].append(event)
+    return groups
+
+
+def _by_entity_id(events: Iterable[Event]) -> dict[int, list[Event]]:
+    groups: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        groups[event.entity_id].append(event)
+    return groups
+
+
+def _in_key_order(table: Table, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    names = [column.name for column in table.primary_key]
+    return sorted(rows, key=lambda row: [row[name] for name in names])
