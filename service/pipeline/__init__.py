@@ -1,0 +1,1 @@
+"""From records to outcomes: one lane a partition, one code path for one record or many."""

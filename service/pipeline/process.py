@@ -1,0 +1,82 @@
+"""The story of a batch on one screen: decode, seen, apply, remember.
+
+Called by the lane of a partition, which holds the lease, retries what can be retried and commits the
+offset afterwards. What can go wrong with single records is in `isolate`, what happens in SQL in
+`sinks.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from service.core.errors import PermanentError
+from service.core.ports import Decode, ProcessedCache, Sink
+from service.core.types import Batch, DeadLetter, Event, Lease, Outcome, Record, Work
+from service.pipeline.isolate import apply_isolated
+from service.pipeline.observe import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What every batch of a lane passes through."""
+
+    decode: Decode
+    cache: ProcessedCache
+    sink: Sink
+    observe: Observer
+
+
+async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
+    """Take a batch to its outcomes; returns the lease as it stands in SQL afterwards.
+
+    A batch of cache hits, or without records, needs no transaction and returns the lease unchanged: the
+    caller moves on in memory and has the position written later. Raises what `Sink.apply` raises; then a
+    part of the batch may have been committed, and only the position's row tells how far.
+    """
+    events, letters = decode_all(batch.records, path.decode)
+    path.observe.decoded(events, batch, lease)
+
+    seen = await path.cache.seen(events, lease)
+    hits = [event for event in events if event.event_id in seen]
+    path.observe.outcomes((event, Outcome.DUPLICATE) for event in hits)
+
+    fresh = tuple(event for event in events if event.event_id not in seen)
+    if not fresh and not letters:
+        return lease
+    async for work, written in apply_isolated(Work(fresh, letters, batch.end), lease, path.sink):
+        lease = lease.moved_to(work.end)
+        # Strictly after the commit, or a crash in between makes the cache know more than SQL.
+        await path.cache.remember(written.marked, lease)
+        path.observe.written(work, written)
+    return lease
+
+
+def decode_all(records: Iterable[Record], decode: Decode) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
+    """Decode each record to an event, or to the dead letter that says why it cannot be one."""
+    events: list[Event] = []
+    letters: list[DeadLetter] = []
+    for record in records:
+        try:
+            events.append(_decode_whole(record, decode))
+        except PermanentError as error:
+            letters.append(letter_of(record, error))
+        except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
+            letters.append(letter_of(record, _unforeseen(error)))
+    return tuple(events), tuple(letters)
+
+
+def _decode_whole(record: Record, decode: Decode) -> Event:
+    if record.missing_bytes is not None:
+        raise PermanentError("larger than a fetch", error_class="RecordTooLarge", stage="decode")
+    return decode(record)
+
+
+def letter_of(record: Record, error: PermanentError) -> DeadLetter:
+    """The dead letter of a record that never became an event."""
+    return DeadLetter(record, error.stage, error.error_class, str(error))
+
+
+def _unforeseen(error: Exception) -> PermanentError:
+    kind = type(error).__name__
+    return PermanentError(f"decoding failed with {kind}", error_class=kind, stage="decode")

@@ -1,0 +1,91 @@
+"""Source to lanes: a lane starts when its partition is assigned and drains when it leaves.
+
+Called by `app`, which builds the source and says how a lane is made. The listener's methods only start
+and drain lanes: whether a partition is really ours is found out by the lane's claim in SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+import structlog
+
+from service.core.errors import Unavailable
+from service.core.ports import Source
+from service.core.types import Partition
+from service.pipeline.partition import Lane
+from service.pipeline.retry import jittered_delays
+
+# A rebalance waits for us; the group's rebalance timeout is far longer.
+REVOKE_SECONDS = 5.0
+CANCEL_SECONDS = 2.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Consumer:
+    """A member of the group: owns the lanes of the partitions that are assigned to it."""
+
+    def __init__(self, source: Source, make_lane: Callable[[Partition], Lane]) -> None:
+        self._source = source
+        self._make_lane = make_lane
+        self._lanes: dict[Partition, tuple[Lane, asyncio.Task[None]]] = {}
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes at work, by partition."""
+        return tuple(lane for _, (lane, _task) in sorted(self._lanes.items()))
+
+    async def start(self) -> None:
+        """Join the group, however long it takes until Kafka answers."""
+        for delay_seconds in jittered_delays():
+            try:
+                await self._source.start(self)
+            except Unavailable as error:
+                log.warning("Kafka cannot be reached", reason=str(error))
+                await asyncio.sleep(delay_seconds)
+            else:
+                return
+
+    async def stop(self, seconds: float) -> tuple[str, ...]:
+        """Drain every lane, leave the group; names the lanes that could not finish within `seconds`."""
+        unfinished = await self._drain(tuple(self._lanes), seconds)
+        await self._source.stop()
+        return unfinished
+
+    async def on_assigned(self, partitions: Collection[Partition]) -> None:
+        """Start a lane for each partition."""
+        await self._drain([each for each in partitions if each in self._lanes], REVOKE_SECONDS)
+        for partition in partitions:
+            lane = self._make_lane(partition)
+            task = asyncio.create_task(lane.run(), name=f"lane {partition}")
+            task.add_done_callback(_report_crash)
+            self._lanes[partition] = (lane, task)
+
+    async def on_revoked(self, partitions: Collection[Partition]) -> None:
+        """Drain the lanes of these partitions; what cannot finish in time is left to the next owner."""
+        await self._drain([each for each in partitions if each in self._lanes], REVOKE_SECONDS)
+
+    async def _drain(self, partitions: Collection[Partition], seconds: float) -> tuple[str, ...]:
+        leaving = {partition: self._lanes.pop(partition) for partition in partitions}
+        for lane, _task in leaving.values():
+            lane.drain()
+        tasks = [task for _lane, task in leaving.values()]
+        if not tasks:
+            return ()
+        _done, pending = await asyncio.wait(tasks, timeout=seconds)
+        unfinished = tuple(
+            f"{partition} at {lane.step}" for partition, (lane, task) in leaving.items() if task in pending
+        )
+        for task in pending:
+            task.cancel()
+        if pending:
+            log.warning("lanes cut off", unfinished=unfinished)
+            await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        return unfinished
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("lane crashed", lane=task.get_name(), exc_info=error)
