@@ -237,7 +237,7 @@ def translate(error: DBAPIError) -> UpsertdError:
         return DuplicateKey(_describe(error))
     if code is None or code in LOST:
         return ConnectionLost(_describe(error), part="database")
-    return Unavailable(_describe(error), part="database")
+    return Unavailable(_describe(error), part="database", code=code)
 
 
 def _arguments(error: DBAPIError) -> tuple[object, ...]:

@@ -30,12 +30,13 @@ class TemporaryError(UpsertdError):
 class Unavailable(UpsertdError):
     """A dependency does not answer as it should: wait and probe, give up nothing.
 
-    `part` is `database`, `kafka` or `redis`.
+    `part` is `database`, `kafka` or `redis`; `code` is the server's, where it gave one.
     """
 
-    def __init__(self, message: str, *, part: str) -> None:
+    def __init__(self, message: str, *, part: str, code: int | None = None) -> None:
         super().__init__(message)
         self.part = part
+        self.code = code
 
 
 class ConnectionLost(Unavailable):

@@ -17,14 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import structlog
-
 from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, TemporaryError, Unavailable
 from service.core.ports import Source
 from service.core.types import Batch, GroupOffset, Lease, Partition, Record, Work
 from service.pipeline.claim import ALARMS, Halt, Start, StartPolicy, choose_start, claimed_position
 from service.pipeline.process import Path, process
 from service.pipeline.retry import jittered_delays
+from service.telemetry.logging import get_logger
 
 FETCH_WAIT_SECONDS = 1.0
 # How long a position may be ahead in memory (cache hits) before it is written alone.
@@ -34,7 +33,7 @@ ROW_CHECK_SECONDS = 3.0
 HALT_CHECK_SECONDS = 2.0
 
 Result = TypeVar("Result")
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class Lane:
     """One partition from claim to drain.
 
     `paused` names why the lane does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`,
-    `error`) or is None, with `detail` for people; `step` says what it is doing, and `moved_at` (loop time)
-    when it last got ahead.
+    `error`) or is None, with `detail` for people, since `paused_at`; `step` says what it is doing, and
+    `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Lane:
         self.paused: str | None = None
         self.detail = ""
         self.step = "claim"
-        self.moved_at = asyncio.get_running_loop().time()
+        self.moved_at = self.paused_at = asyncio.get_running_loop().time()
         self.position = -1
         self._source = source
         self._path = path
@@ -96,6 +95,10 @@ class Lane:
         self._draining = True
         if self._wait is not None:
             self._wait.reschedule(asyncio.get_running_loop().time())
+
+    def caught_up(self) -> None:
+        """There is nothing beyond the lane's position: standing still is no lack of progress."""
+        self.moved_at = self._loop_time()
 
     async def run(self) -> None:
         """Work until drained, or until Kafka says that the partition is somebody else's."""
@@ -340,6 +343,7 @@ class Lane:
             self._path.observe.paused(self.partition, self.paused, reason)
             if detail:
                 log.warning("paused", partition=str(self.partition), reason=reason, detail=detail)
+            self.paused_at = self._loop_time()
         self.paused, self.detail = reason, detail
 
     def _resume(self) -> None:

@@ -58,18 +58,12 @@ def decode_all(records: Iterable[Record], decode: Decode) -> tuple[tuple[Event, 
     letters: list[DeadLetter] = []
     for record in records:
         try:
-            events.append(_decode_whole(record, decode))
+            events.append(decode(record))
         except PermanentError as error:
             letters.append(letter_of(record, error))
         except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
             letters.append(letter_of(record, _unforeseen(error)))
     return tuple(events), tuple(letters)
-
-
-def _decode_whole(record: Record, decode: Decode) -> Event:
-    if record.missing_bytes is not None:
-        raise PermanentError("larger than a fetch", error_class="RecordTooLarge", stage="decode")
-    return decode(record)
 
 
 def letter_of(record: Record, error: PermanentError) -> DeadLetter:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-import structlog
-
 from service.core.errors import Unavailable
 from service.core.ports import Source
 from service.core.types import Partition
 from service.pipeline.partition import Lane
 from service.pipeline.retry import jittered_delays
+from service.telemetry.logging import get_logger
 
 # A rebalance waits for us; the group's rebalance timeout is far longer.
 REVOKE_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Consumer:

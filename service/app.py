@@ -1,0 +1,250 @@
+"""The composition root: builds every part from the settings, wires them, starts and stops them.
+
+The only file that knows all of them. Reading it from the top tells what the service is made of; `run` tells
+in which order it lives and dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+
+from service.api.app import create_app
+from service.api.server import HttpServer
+from service.api.stats import build_stats
+from service.core.errors import Unavailable
+from service.core.health import Status
+from service.core.ports import ProcessedCache
+from service.core.types import Partition
+from service.database import Database
+from service.entities.registry import ENTITIES
+from service.formats.native import decoder
+from service.monitor import Monitor, Probe
+from service.pipeline.claim import StartPolicy
+from service.pipeline.observe import Observer
+from service.pipeline.partition import BatchLimits, Lane
+from service.pipeline.process import Path
+from service.pipeline.retry import jittered_delays
+from service.pipeline.run import Consumer
+from service.schema import require_schema
+from service.settings import KafkaSettings, Settings
+from service.sinks.sql import SqlSink
+from service.sources.kafka import KafkaOptions, KafkaSource
+from service.stores.dead_letters import count_by_status
+from service.stores.processed_cache import NoCache, RedisProcessedCache
+from service.telemetry.logging import get_logger
+from service.telemetry.metrics import Metrics
+
+VERSION = installed_version("upsertd")
+
+log = get_logger(__name__)
+
+
+async def run(settings: Settings) -> int:
+    """Consume until SIGTERM or SIGINT, then drain; 0 when everything in flight was finished, 1 otherwise.
+
+    A second signal ends the process at once. Raises `OSError` when the HTTP address cannot be had.
+    """
+    stopping = asyncio.Event()
+    _stop_on_signals(stopping)
+    service = Service(settings)
+    try:
+        return await service.run(stopping)
+    finally:
+        await service.close()
+
+
+class Service:
+    """Every part, built and wired but not started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.metrics = Metrics(VERSION, ENTITIES)
+        self.database = build_database(settings, self.metrics)
+        self.cache = build_cache(settings, self.metrics)
+        self.sink = SqlSink(self.database, ENTITIES, settings.kafka.group_id, utc_now)
+        self.source = KafkaSource(kafka_options(settings.kafka))
+        self.consumer = Consumer(self.source, self._make_lane)
+        self.monitor = Monitor(
+            self._probes(),
+            lanes=lambda: self.consumer.lanes,
+            ends=self.source.lag_ends,
+            letters=lambda: count_by_status(self.database),
+            metrics=self.metrics,
+        )
+        api = create_app(
+            metrics_text=self.metrics.text,
+            stats=lambda: build_stats(self.metrics.registry),
+            live=self.monitor.live,
+            ready=self.monitor.ready,
+            version=VERSION,
+        )
+        self.http = HttpServer(api, settings.http.host, settings.http.port)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._entities = topics(settings.kafka)
+
+    async def run(self, stopping: asyncio.Event) -> int:
+        """Serve and consume until `stopping` is set; health answers until the last lane has drained."""
+        self.http.bind()
+        async with asyncio.TaskGroup() as background:
+            background.create_task(self.http.serve(), name="http")
+            monitor = background.create_task(self.monitor.run(), name="monitor")
+            log.info("started", version=VERSION, owner=self._owner, port=self.http.port)
+            await _until(stopping, self._consume())
+            log.info("draining")
+            unfinished = await self.consumer.stop(self._settings.shutdown.timeout_seconds)
+            monitor.cancel()
+            self.http.stop()
+        for lane in unfinished:
+            log.error("not drained in time", lane=lane)
+        log.info("stopped")
+        return 1 if unfinished else 0
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if isinstance(self.cache, RedisProcessedCache):
+            await self.cache.close()
+        await self.database.close()
+
+    async def _consume(self) -> None:
+        """Wait for the schema, join the group; from then on the lanes work."""
+        for delay_seconds in jittered_delays():
+            try:
+                await require_schema(self.database)
+            except Unavailable as error:
+                log.warning("waiting for the database", reason=str(error))
+                await asyncio.sleep(delay_seconds)
+            else:
+                break
+        await self.consumer.start()
+        await asyncio.Event().wait()
+
+    def _make_lane(self, partition: Partition) -> Lane:
+        entity = ENTITIES[self._entities[partition.topic]]
+        observe = Observer(self.metrics, entity.name, utc_now)
+        batch, kafka = self._settings.batch, self._settings.kafka
+        return Lane(
+            partition,
+            self.source,
+            Path(decoder(entity), self.cache, self.sink, observe),
+            owner=self._owner,
+            policy=start_policy(kafka),
+            limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),
+        )
+
+    def _probes(self) -> dict[str, Probe]:
+        probes = {
+            "database": Probe(lambda: require_schema(self.database)),
+            "kafka": Probe(self.source.ping),
+        }
+        if isinstance(self.cache, RedisProcessedCache):
+            probes["redis"] = Probe(self.cache.ping, when_away=Status.DEGRADED)
+        return probes
+
+
+def build_database(settings: Settings, metrics: Metrics) -> Database:
+    """The pool of connections, with its gauges."""
+    database = Database(
+        settings.database.connection_url,
+        settings.database.pool_size,
+        ssl=settings.database.ssl_context(),
+        on_statement=metrics.db_statements.inc,
+        on_wait=metrics.db_pool_wait.observe,
+    )
+    metrics.db_pool_size.set(database.pool_size)
+    metrics.db_pool_in_use.set_function(lambda: database.in_use)
+    metrics.db_pool_in_use_peak.set_function(lambda: database.in_use_peak)
+    return database
+
+
+def build_cache(settings: Settings, metrics: Metrics) -> ProcessedCache:
+    """Redis, or nothing where no Redis is configured."""
+
+    def count_lookup(hits: int, misses: int, errors: int) -> None:
+        for result, number in (("hit", hits), ("miss", misses), ("error", errors)):
+            metrics.cache_lookups.labels(result).inc(number)
+
+    breaker = metrics.circuit_breaker_open.labels("redis")
+    url = settings.redis.connection_url
+    if url is None:
+        return NoCache(count_lookup)
+    return RedisProcessedCache(
+        url.get_secret_value(),
+        default_ttl_seconds=settings.redis.ttl_seconds,
+        ttl_seconds=settings.redis.ttl_seconds_by_entity,
+        on_lookup=count_lookup,
+        on_breaker=breaker.set,
+    )
+
+
+def kafka_options(kafka: KafkaSettings) -> KafkaOptions:
+    """What the Kafka adapter needs, out of the settings."""
+    sasl_password, key_password = (
+        secret.get_secret_value() if secret else None for secret in (kafka.sasl_password, kafka.ssl_password)
+    )
+    return KafkaOptions(
+        kafka.bootstrap_servers,
+        kafka.group_id,
+        tuple(topics(kafka)),
+        session_timeout_seconds=kafka.session_timeout_seconds,
+        metadata_max_age_seconds=kafka.metadata_max_age_seconds,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_username=kafka.sasl_username,
+        sasl_password=sasl_password,
+        ssl_cafile=kafka.ssl_ca_file,
+        ssl_certfile=kafka.ssl_certificate_file,
+        ssl_keyfile=kafka.ssl_key_file,
+        ssl_key_password=key_password,
+        ssl_check_hostname=kafka.ssl_check_hostname,
+    )
+
+
+def start_policy(kafka: KafkaSettings) -> StartPolicy:
+    """What operators chose for partitions that are new, or whose position has left the log."""
+    return StartPolicy(
+        new_from_latest=kafka.auto_offset_reset == "latest",
+        go_on_at_earliest=kafka.offset_out_of_range == "earliest",
+    )
+
+
+def topics(kafka: KafkaSettings) -> dict[str, str]:
+    """The topics to consume, each with the name of its entity."""
+    return {topic: entity for entity in ENTITIES if (topic := kafka.topic(entity)) is not None}
+
+
+def utc_now() -> datetime:
+    """The time as the database keeps it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        stopping.set()
+        for each in signals:  # the next one ends the process at once
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in signals:
+        loop.add_signal_handler(each, stop)
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[object, object, None]) -> None:
+    """Do `work`, which may have no end, until `stopping` is set; what it raises is raised."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, stopped):
+            task.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)

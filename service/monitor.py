@@ -1,0 +1,130 @@
+"""Looks after the running service: asks every part how it is, measures lag, notices lanes that are stuck.
+
+`app` runs it beside the lanes and hands its answers to the API, which therefore never waits for a part
+that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.core.errors import UpsertdError
+from service.core.health import Liveness, PartHealth, Readiness, Status
+from service.core.types import Partition
+from service.pipeline.partition import Lane
+from service.telemetry.logging import get_logger
+from service.telemetry.metrics import Metrics
+
+PROBE_SECONDS = 5.0
+ROUND_SECONDS = 3.0
+# A lane that stands still for this long without a named reason is stuck.
+STUCK_SECONDS = 60.0
+# A pause that is over at once is weather, not news.
+PAUSE_SECONDS = 2.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks one part; raises when it fails. `when_away` says whether work stops without it."""
+
+    ask: Callable[[], Awaitable[None]]
+    when_away: Status = Status.FAILING
+
+
+class Monitor:
+    """Keeps the latest answers. `ends` gives the logs' ends, `letters` the dead letters by status."""
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        lanes: Callable[[], Sequence[Lane]],
+        ends: Callable[[Collection[Partition]], Awaitable[Mapping[Partition, int]]],
+        letters: Callable[[], Awaitable[Mapping[str, int]]],
+        metrics: Metrics,
+    ) -> None:
+        self._probes = probes
+        self._lanes = lanes
+        self._ends = ends
+        self._letters = letters
+        self._metrics = metrics
+        self._parts = {
+            name: PartHealth(name, probe.when_away, "not asked yet") for name, probe in probes.items()
+        }
+
+    async def run(self) -> None:
+        """Look after everything, round after round, until cancelled."""
+        while True:
+            await asyncio.gather(*map(self._probe, self._probes))
+            for measure in (self._measure_lag, self._count_letters):
+                await self._measure(measure)
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def ready(self) -> Readiness:
+        """Every part, and every lane that does not move."""
+        return Readiness((*self._parts.values(), *self._paused_lanes()))
+
+    def live(self) -> Liveness:
+        """Lanes without progress for a minute, unless something has a name for it."""
+        if self._parts["kafka"].status is not Status.OK:
+            return Liveness()
+        now = asyncio.get_running_loop().time()
+        return Liveness(
+            tuple(
+                f"lane {lane.partition} at {lane.step} for {now - lane.moved_at:.0f} s"
+                for lane in self._lanes()
+                if lane.paused is None and now - lane.moved_at > STUCK_SECONDS
+            )
+        )
+
+    def _paused_lanes(self) -> Iterator[PartHealth]:
+        now = asyncio.get_running_loop().time()
+        for lane in self._lanes():
+            if lane.paused and now - lane.paused_at > PAUSE_SECONDS:
+                reason = f"{lane.paused}: {lane.detail}" if lane.detail else lane.paused
+                yield PartHealth(f"lane {lane.partition}", Status.FAILING, reason)
+
+    async def _probe(self, name: str) -> None:
+        probe = self._probes[name]
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await probe.ask()
+        except TimeoutError:
+            answer = PartHealth(name, probe.when_away, f"no answer within {PROBE_SECONDS:g} s")
+        except UpsertdError as error:
+            answer = PartHealth(name, probe.when_away, str(error))
+        except Exception as error:
+            log.exception("probe failed", part=name)
+            answer = PartHealth(name, probe.when_away, type(error).__name__)
+        else:
+            answer = PartHealth(name, Status.OK)
+        if answer.status is not self._parts[name].status:
+            log.info("part changed", part=name, status=answer.status.value, reason=answer.reason)
+        self._parts[name] = answer
+
+    async def _measure(self, measure: Callable[[], Awaitable[None]]) -> None:
+        """Measuring is a courtesy: a part that is away has its probe to say so."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await measure()
+        except (UpsertdError, TimeoutError) as error:
+            log.debug("not measured", what=measure.__name__, reason=type(error).__name__)
+        except Exception:
+            log.exception("not measured", what=measure.__name__)
+
+    async def _measure_lag(self) -> None:
+        lanes = {lane.partition: lane for lane in self._lanes() if lane.position >= 0}
+        if not lanes:
+            return
+        for partition, end in (await self._ends(tuple(lanes))).items():
+            lag = max(0, end - lanes[partition].position)
+            self._metrics.consumer_lag.labels(partition.topic, str(partition.number)).set(lag)
+            if lag == 0:
+                lanes[partition].caught_up()
+
+    async def _count_letters(self) -> None:
+        for status, number in (await self._letters()).items():
+            self._metrics.dead_letters.labels(status).set(number)
