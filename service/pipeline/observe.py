@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from service.core.types import Batch, Event, Lease, Outcome, Partition, Work, Written
@@ -18,28 +18,24 @@ class Observer:
         self._entity = entity
         self._now = now
 
-    def decoded(self, events: Sequence[Event], batch: Batch, lease: Lease) -> None:
-        """A batch was decoded, before anything is known of its outcome."""
+    def written(self, work: Work, written: Written) -> None:
+        """A transaction was committed."""
+        for event, outcome in written.outcomes:
+            self._count(outcome, 1)
+            if outcome is Outcome.APPLIED:
+                delay = self._now() - event.occurred_at
+                self._metrics.event_delay.observe(max(0.0, delay.total_seconds()))
+        self._count(Outcome.DEAD, len(work.letters))
+
+    def taken(self, batch: Batch, events: Sequence[Event], seen: Collection[bytes], lease: Lease) -> None:
+        """A batch that began under `lease` was taken to its end; the cache knew the ids in `seen`."""
         metrics = self._metrics
+        self._count(Outcome.DUPLICATE, sum(event.event_id in seen for event in events))
         metrics.batch_records.observe(len(batch.records))
         redelivered = sum(record.offset < lease.handled_offset for record in batch.records)
         metrics.records_redelivered.inc(redelivered)
         metrics.unknown_fields.labels(self._entity).inc(sum(event.unknown_fields for event in events))
         metrics.key_mismatch.inc(sum(event.key_mismatch for event in events))
-
-    def outcomes(self, outcomes: Iterable[tuple[Event, Outcome]]) -> None:
-        """These events have their outcome, for good."""
-        for event, outcome in outcomes:
-            self._metrics.events.labels(event.entity, outcome.value).inc()
-
-    def written(self, work: Work, written: Written) -> None:
-        """A transaction was committed."""
-        self.outcomes(written.outcomes)
-        self._metrics.events.labels(self._entity, Outcome.DEAD.value).inc(len(work.letters))
-        now = self._now()
-        for event, outcome in written.outcomes:
-            if outcome is Outcome.APPLIED:
-                self._metrics.event_delay.observe(max(0.0, (now - event.occurred_at).total_seconds()))
 
     def processed(self, seconds: float) -> None:
         """A batch has come to its end after `seconds`."""
@@ -66,3 +62,6 @@ class Observer:
         for each, value in ((before, 0), (reason, 1)):
             if each is not None:
                 self._metrics.lane_paused.labels(partition.topic, str(partition.number), each).set(value)
+
+    def _count(self, outcome: Outcome, number: int) -> None:
+        self._metrics.events.labels(self._entity, outcome.value).inc(number)

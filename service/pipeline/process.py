@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.core.errors import PermanentError
 from service.core.ports import Decode, ProcessedCache, Sink
-from service.core.types import Batch, DeadLetter, Event, Lease, Outcome, Record, Work
+from service.core.types import Batch, DeadLetter, Event, Lease, Record, Work
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 
@@ -35,21 +35,17 @@ async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
     part of the batch may have been committed, and only the position's row tells how far.
     """
     events, letters = decode_all(batch.records, path.decode)
-    path.observe.decoded(events, batch, lease)
-
     seen = await path.cache.seen(events, lease)
-    hits = [event for event in events if event.event_id in seen]
-    path.observe.outcomes((event, Outcome.DUPLICATE) for event in hits)
-
     fresh = tuple(event for event in events if event.event_id not in seen)
-    if not fresh and not letters:
-        return lease
-    async for work, written in apply_isolated(Work(fresh, letters, batch.end), lease, path.sink):
-        lease = lease.moved_to(work.end)
-        # Strictly after the commit, or a crash in between makes the cache know more than SQL.
-        await path.cache.remember(written.marked, lease)
-        path.observe.written(work, written)
-    return lease
+    after = lease
+    if fresh or letters:
+        async for part, written in apply_isolated(Work(fresh, letters, batch.end), lease, path.sink):
+            after = after.moved_to(part.end)
+            # Strictly after the commit, or a crash in between makes the cache know more than SQL.
+            await path.cache.remember(written.marked, after)
+            path.observe.written(part, written)
+    path.observe.taken(batch, events, seen, lease)
+    return after
 
 
 def decode_all(records: Iterable[Record], decode: Decode) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
