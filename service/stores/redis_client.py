@@ -1,0 +1,119 @@
+"""The one place that opens Redis connections, and one deadline around a whole round trip.
+
+`processed_cache` makes its round trips here; whoever needs a redis-py client builds it on such a pool
+(`Redis.from_pool(connection_pool(url, …))`). What a failure means is left to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import hiredis
+from redis.asyncio import BlockingConnectionPool, Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from service.core.errors import Unavailable, UpsertdError
+
+
+class CommandRefused(UpsertdError):
+    """Redis answered the command with an error: full, read-only, not permitted."""
+
+
+def connection_pool(
+    url: str, *, max_connections: int, timeout_seconds: float | None = None
+) -> BlockingConnectionPool:
+    """Build a pool that connects when it is first used and makes callers wait for a free connection.
+
+    `url` is `redis://`, `rediss://` (TLS) or `unix://`, with user, password, database number and, in its
+    query, any option of redis-py's connections, which then wins over what is set here. `timeout_seconds`
+    bounds each wait for a connection, connect, write and read alone; None leaves all of it to the caller's
+    own deadline, which is also what a client of blocking commands needs. Raises ValueError for a URL that
+    cannot be used.
+    """
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=max_connections,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            # A retry costs more than the miss that it would save (redis-py's default: 10 of them, 3 s).
+            retry=Retry(NoBackoff(), 0),
+            # RESP 2 and no CLIENT SETINFO: a new connection is ready without another round trip.
+            protocol=2,
+            driver_info=None,
+        )
+        # Options in the URL are looked at only when a connection is made: make one, unconnected.
+        pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    except (TypeError, ValueError, RedisError):
+        # The text of the cause may hold a piece of the password.
+        raise ValueError("not a Redis URL, or one with an option that is unknown or wrong") from None
+    return pool
+
+
+async def round_trip(
+    pool: BlockingConnectionPool, command: tuple[bytes, ...], deadline_seconds: float
+) -> object:
+    """Send one command and return its reply, all within `deadline_seconds`.
+
+    The deadline covers the wait for a connection, connecting, authenticating, sending and reading, which
+    would add up otherwise. Raises `CommandRefused` when Redis answers with an error, `Unavailable` when
+    there is no answer to be had.
+    """
+    try:
+        return await _exchange(pool, command, deadline_seconds)
+    except ResponseError as error:
+        raise CommandRefused(_reason(error)) from error
+    except Exception as error:
+        # Besides its own errors redis-py lets through what its parser raises on a peer that is no Redis
+        # (TypeError was seen), and a cache must not stop a lane.
+        raise Unavailable(_reason(error), part="redis") from error
+
+
+async def close_pool(pool: BlockingConnectionPool, deadline_seconds: float) -> None:
+    """Close every connection, waiting at most `deadline_seconds` for the other side; never raises."""
+    with contextlib.suppress(RedisError, OSError):
+        async with asyncio.timeout(deadline_seconds):
+            await pool.aclose()
+
+
+async def _exchange(
+    pool: BlockingConnectionPool, command: tuple[bytes, ...], deadline_seconds: float
+) -> object:
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            connection = await _checkout(pool)
+            # hiredis packs in C: redis-py's own packer was a quarter of the client's time.
+            packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub says a tuple of one
+            await connection.send_packed_command(packed)
+            return await connection.read_response(disable_decoding=True)
+    except ResponseError:
+        raise  # a whole answer: the connection is clean
+    except BaseException:
+        # The answer may still arrive; on a reused connection it would be taken for that of the next command
+        # and lose an event. redis-py closes it as well, but too much hangs on it to rely on that.
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+        raise
+    finally:
+        # Outside the deadline, which would lose the connection's place in the pool.
+        if connection is not None:
+            await pool.release(connection)
+
+
+async def _checkout(pool: BlockingConnectionPool) -> Connection:
+    try:
+        connection: Connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # ditto
+    except ResponseError as error:  # to AUTH or SELECT: no connection, not a refused command
+        raise RedisError(*error.args, status_code=error.status_code) from error
+    return connection
+
+
+def _reason(error: Exception) -> str:
+    """Name the error without its text, which may quote what was sent."""
+    code = getattr(error, "status_code", None)
+    return f"redis: {type(error).__name__}" + (f" ({code})" if code else "")
