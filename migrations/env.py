@@ -1,0 +1,110 @@
+"""Runs the migrations; Alembic loads this file for each of its commands.
+
+The tables come from the entities' registry and from the bookkeeping; the database from the settings,
+unless the caller of `alembic_config` gave one. Replicas that migrate at the same time wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.config import fileConfig
+from ssl import SSLContext
+from typing import Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from service import bookkeeping
+from service.database import async_url
+from service.entities import entity, registry
+from service.entities.sql_types import DecimalText
+from service.settings import DatabaseSettings, SettingsError, load_group
+
+# Longer than a migration of large tables takes; who waits for that long has another problem.
+LOCK_SECONDS = 600
+
+# By way of the registry: an entity that is not in it has no table.
+assert registry.ENTITIES  # noqa: S101 - states what the import is for
+METADATA = [entity.metadata, bookkeeping.metadata]
+
+
+def where() -> tuple[URL, SSLContext | None]:
+    """The database, and how to encrypt the way to it: from the caller, or else from the settings."""
+    given = context.config.attributes
+    if given.get("url"):
+        return async_url(given["url"]), given.get("ssl")
+    try:
+        settings = load_group(DatabaseSettings)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    return async_url(settings.connection_url), settings.ssl_context()
+
+
+def render_type(kind: str, item: object, autogen: AutogenContext) -> str | Literal[False]:
+    """Write our own type as the plain one: a migration must not change when the code does."""
+    return "sa.Text()" if kind == "type" and isinstance(item, DecimalText) else False
+
+
+def migrate_offline() -> None:
+    """Print the statements instead of running them (`--sql`)."""
+    url, _ = where()
+    context.configure(url=url, target_metadata=METADATA, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate_online() -> None:
+    """Run the migrations on one connection of their own."""
+    url, ssl = where()
+    arguments = {} if ssl is None else {"ssl": ssl}
+    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations on `connection`, alone."""
+    with migrating_alone(connection):
+        context.configure(
+            connection=connection,
+            target_metadata=METADATA,
+            compare_server_default=True,
+            render_item=render_type,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+@contextmanager
+def migrating_alone(connection: Connection) -> Iterator[None]:
+    """Hold the migration lock of this database; a connection that breaks gives it back."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    # MySQL's locks are the server's, not the database's: hence the name.
+    name = "CONCAT('upsertd:', MD5(DATABASE()))"
+    if connection.scalar(text(f"SELECT GET_LOCK({name}, {LOCK_SECONDS})")) != 1:
+        raise CommandError(f"another migration has been running for {LOCK_SECONDS} s")
+    # The lock stays; Alembic commits only what it has begun itself.
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.execute(text(f"SELECT RELEASE_LOCK({name})"))
+
+
+if context.config.config_file_name is not None:
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+if context.is_offline_mode():
+    migrate_offline()
+else:
+    asyncio.run(migrate_online())

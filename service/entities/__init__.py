@@ -1,0 +1,1 @@
+"""What can be synchronised: one file per entity, one line each in `registry.py`."""

@@ -1,0 +1,164 @@
+"""JSON values into SQL values, exactly or not at all: nothing is cut, rounded or read through a float.
+
+Called by `fields` for payload columns and by the formats for the envelope. Every function takes the raw
+JSON of one value that is not null, and raises `InvalidValue` when the value does not fit. NUL characters
+and bytes that are not UTF-8 are the format's to refuse, for the record as a whole: `msgspec.Raw` lets
+both pass.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Context, Decimal, DecimalException, Inexact, InvalidOperation
+from typing import Annotated, TypeVar
+
+from msgspec import DecodeError, Meta, Raw, ValidationError
+from msgspec.json import Decoder
+
+MAX_ID = 2**63 - 1
+EPOCH = datetime(1970, 1, 1)
+
+T = TypeVar("T")
+
+_STRING = Decoder(str)
+_INT32: Decoder[int] = Decoder(Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)])
+_VERSION: Decoder[int] = Decoder(Annotated[int, Meta(ge=0, le=MAX_ID)])
+_ID: Decoder[int] = Decoder(Annotated[int, Meta(ge=1, le=MAX_ID)])
+
+_DIGITS = re.compile(r"0*([0-9]{1,19})", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?",
+    re.ASCII,
+)
+
+_FOUR_DECIMALS = Decimal("0.0001")
+# Quantizing in this context succeeds exactly for what DECIMAL(18,4) holds, and is quick for 1e999999 too.
+# Rounding up, which would trap anyhow, could add a digit and give the wrong reason.
+_DECIMAL_18_4 = Context(prec=18, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation])
+# MySQL and MariaDB promise DATETIME from this year on.
+_FIRST_YEAR = 1000
+_TEXT_MAX_BYTES = 65535
+_NO_OFFSET = timedelta(0)
+
+
+class InvalidValue(Exception):
+    """A value that does not fit; the message says why and holds no part of the value (I9)."""
+
+
+def string(raw: Raw) -> str:
+    """Any JSON string."""
+    return _decode(_STRING, raw, "is not a string")
+
+
+def string_up_to(length: int, raw: Raw) -> str:
+    """A string of at most `length` characters, as VARCHAR counts them."""
+    value = string(raw)
+    if len(value) > length:
+        raise InvalidValue(f"is longer than {length} characters")
+    return value
+
+
+def long_string(raw: Raw) -> str:
+    """A string that fits MySQL's TEXT, which counts bytes."""
+    value = string(raw)
+    if len(value.encode()) > _TEXT_MAX_BYTES:
+        raise InvalidValue(f"is longer than {_TEXT_MAX_BYTES} bytes")
+    return value
+
+
+def json_text(raw: Raw) -> str:
+    """The text of any JSON value, exactly as it stands in the record."""
+    return bytes(raw).decode()
+
+
+def int32(raw: Raw) -> int:
+    """A JSON integer that fits INT."""
+    return _decode(_INT32, raw, "is not an integer in the range of INT")
+
+
+def version(raw: Raw) -> int:
+    """A JSON integer from 0 to 2^63-1."""
+    return _decode(_VERSION, raw, "is not an integer from 0 to 2^63-1")
+
+
+def identifier(raw: Raw) -> int:
+    """An id from 1 to 2^63-1: a JSON integer, or a string of ASCII digits."""
+    if _is_string(raw):
+        return identifier_in(string(raw))
+    return _decode(_ID, raw, "is not an id from 1 to 2^63-1")
+
+
+def identifier_in(text: str) -> int:
+    """An id from 1 to 2^63-1 in ASCII digits."""
+    digits = _DIGITS.fullmatch(text)
+    value = int(digits[1]) if digits else 0
+    if not 1 <= value <= MAX_ID:
+        raise InvalidValue("is not an id from 1 to 2^63-1")
+    return value
+
+
+def exact_decimal(raw: Raw) -> Decimal:
+    """A JSON number, or a string that is written like one, that DECIMAL(18,4) holds without rounding."""
+    text = string(raw) if _is_string(raw) else bytes(raw).decode()
+    if not _NUMBER.fullmatch(text):
+        raise InvalidValue("is not a decimal number")
+    try:
+        value = Decimal(text).quantize(_FOUR_DECIMALS, context=_DECIMAL_18_4)
+    except Inexact:
+        raise InvalidValue("has more than four decimals") from None
+    except DecimalException:
+        raise InvalidValue("has more than 14 digits before the point") from None
+    return value if value else value.copy_abs()
+
+
+def currency(raw: Raw) -> str:
+    """Three capital letters, as in ISO 4217."""
+    value = string(raw)
+    if not _CURRENCY.fullmatch(value):
+        raise InvalidValue("is not a currency of three capital letters")
+    return value
+
+
+def moment(raw: Raw) -> datetime:
+    """An RFC 3339 time as naive UTC: without a zone it is UTC, digits beyond microseconds are cut."""
+    text = string(raw)
+    if not _RFC3339.fullmatch(text):
+        raise InvalidValue("is not a time as in RFC 3339")
+    try:
+        value = datetime.fromisoformat(text.upper())
+        utc = (value - (value.utcoffset() or _NO_OFFSET)).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise InvalidValue("is a time that does not exist or cannot be stored") from None
+    return _storable(utc)
+
+
+def moment_of(timestamp_ms: int) -> datetime:
+    """Kafka's timestamp as naive UTC; -1, which stands for none, is the epoch."""
+    if timestamp_ms == -1:
+        return EPOCH
+    try:
+        return _storable(EPOCH + timedelta(milliseconds=timestamp_ms))
+    except OverflowError:
+        raise InvalidValue("is a time that cannot be stored") from None
+
+
+def _storable(value: datetime) -> datetime:
+    if value.year < _FIRST_YEAR:
+        raise InvalidValue("is a time that cannot be stored")
+    return value
+
+
+def _is_string(raw: Raw) -> bool:
+    return memoryview(raw)[0] == ord('"')
+
+
+def _decode(decoder: Decoder[T], raw: Raw, problem: str) -> T:
+    try:
+        return decoder.decode(raw)
+    except (ValidationError, DecodeError):
+        # Without the cause: msgspec's words may quote the value.
+        raise InvalidValue(problem) from None
