@@ -1,0 +1,1 @@
+"""What the service answers over HTTP. The roof hands in what the answers are made of."""

@@ -1,0 +1,1 @@
+"""What the service tells the world about itself: metrics and logs."""
