@@ -131,7 +131,7 @@ class Service:
         return Lane(
             partition,
             self.source,
-            Path(decoder(entity), self.cache, self.sink, observe),
+            Path(entity.name, decoder(entity), self.cache, self.sink, observe),
             owner=self._owner,
             policy=start_policy(kafka),
             limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),

@@ -19,8 +19,9 @@ from service.pipeline.observe import Observer
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What every batch of a lane passes through."""
+    """What every batch of a lane passes through; `entity` is what its topic carries."""
 
+    entity: str
     decode: Decode
     cache: ProcessedCache
     sink: Sink
@@ -34,7 +35,7 @@ async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
     caller moves on in memory and has the position written later. Raises what `Sink.apply` raises; then a
     part of the batch may have been committed, and only the position's row tells how far.
     """
-    events, letters = decode_all(batch.records, path.decode)
+    events, letters = decode_all(batch.records, path)
     seen = await path.cache.seen(events, lease)
     fresh = tuple(event for event in events if event.event_id not in seen)
     after = lease
@@ -48,23 +49,22 @@ async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
     return after
 
 
-def decode_all(records: Iterable[Record], decode: Decode) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
+def decode_all(records: Iterable[Record], path: Path) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
     """Decode each record to an event, or to the dead letter that says why it cannot be one."""
     events: list[Event] = []
     letters: list[DeadLetter] = []
     for record in records:
         try:
-            events.append(decode(record))
+            events.append(path.decode(record))
         except PermanentError as error:
-            letters.append(letter_of(record, error))
+            letters.append(_letter(record, error, path.entity))
         except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
-            letters.append(letter_of(record, _unforeseen(error)))
+            letters.append(_letter(record, _unforeseen(error), path.entity))
     return tuple(events), tuple(letters)
 
 
-def letter_of(record: Record, error: PermanentError) -> DeadLetter:
-    """The dead letter of a record that never became an event."""
-    return DeadLetter(record, error.stage, error.error_class, str(error))
+def _letter(record: Record, error: PermanentError, entity: str) -> DeadLetter:
+    return DeadLetter(record, error.stage, error.error_class, str(error), entity=entity)
 
 
 def _unforeseen(error: Exception) -> PermanentError:
