@@ -28,6 +28,7 @@ _ID: Decoder[int] = Decoder(Annotated[int, Meta(ge=1, le=MAX_ID)])
 
 _DIGITS = re.compile(r"0*([0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
@@ -42,6 +43,7 @@ _DECIMAL_18_4 = Context(prec=18, rounding=ROUND_DOWN, traps=[Inexact, InvalidOpe
 # MySQL and MariaDB promise DATETIME from this year on.
 _FIRST_YEAR = 1000
 _TEXT_MAX_BYTES = 65535
+_JSON_MAX_LEVELS = 31
 _NO_OFFSET = timedelta(0)
 
 
@@ -71,8 +73,23 @@ def long_string(raw: Raw) -> str:
 
 
 def json_text(raw: Raw) -> str:
-    """The text of any JSON value, exactly as it stands in the record."""
-    return bytes(raw).decode()
+    """The text of any JSON value, exactly as it stands in the record, nested as deeply as MariaDB takes.
+
+    The server would refuse what is deeper (4025), but not where a later event of the same batch replaces
+    the value before it is written: the limit holds here, or a batch is not what its records are one by one.
+    """
+    text = bytes(raw).decode()
+    if text.count("[") + text.count("{") > _JSON_MAX_LEVELS and _levels(text) > _JSON_MAX_LEVELS:
+        raise InvalidValue(f"is nested deeper than {_JSON_MAX_LEVELS} levels")
+    return text
+
+
+def _levels(text: str) -> int:
+    level = deepest = 0
+    for character in _JSON_STRING.sub("", text):
+        level += (character in "[{") - (character in "]}")
+        deepest = max(deepest, level)
+    return deepest
 
 
 def int32(raw: Raw) -> int:

@@ -199,3 +199,15 @@ def test_an_integer_has_32_bits(number: int) -> None:
     for outside in (number - 2**32, number + 2**32):
         with pytest.raises(values.InvalidValue, match="range of INT"):
             values.int32(raw(str(outside)))
+
+
+def nested(levels: int) -> str:
+    """A JSON text that is nested this deep, with brackets in strings that do not count."""
+    return '["\\"[[[{{{", ' * (levels - 1) + '{"]": 1}' + "]" * (levels - 1)
+
+
+def test_json_is_taken_as_deep_as_the_server_takes_it() -> None:
+    """MariaDB refuses the 32nd level, and a batch may hide that from it."""
+    assert values.json_text(raw(nested(31))) == nested(31)
+    with pytest.raises(values.InvalidValue, match="deeper than 31"):
+        values.json_text(raw(nested(32)))
