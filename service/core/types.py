@@ -125,7 +125,7 @@ class RowVersion:
 
 @dataclass(frozen=True, slots=True)
 class StoredPosition:
-    """A row of `consumer_positions`. `owner` is None after an operator's reset."""
+    """A row of `consumer_positions`. `owner` is None after an operator's reset beside a running group."""
 
     next_offset: int
     handled_offset: int

@@ -71,11 +71,14 @@ def choose_start(
 def _wanted(
     stored: StoredPosition | None, group: GroupOffset | None, log: LogRange, policy: StartPolicy
 ) -> Start:
+    if stored is not None and stored.owner is None:
+        # `upsertd positions reset` beside a running group, whose offset nobody else can move: the row is the
+        # operator's last word, whatever the group's offset says and whoever set it.
+        return Start(stored.next_offset, StartKind.RESET)
     if group is not None and not group.ours:
         return Start(group.offset, StartKind.RESET)
     if stored is not None:
-        # After `upsertd positions reset` nobody owns the row, and the group may well be ahead of it.
-        restored = group is not None and group.offset > stored.next_offset and stored.owner is not None
+        restored = group is not None and group.offset > stored.next_offset
         return Start(stored.next_offset, StartKind.RESTORED if restored else StartKind.STORED)
     if group is not None:
         return Start(log.beginning, StartKind.LOST)

@@ -1,0 +1,117 @@
+"""The rows of `consumer_positions` as operators see and move them; `upsertd positions` works here.
+
+Lanes read and write their own row through the sink. A reset here only changes a row: a running lane
+notices that within seconds and claims anew, a stopped one finds it at its next start.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, insert, select, update
+
+from service.bookkeeping import consumer_positions
+from service.core.errors import TemporaryError
+from service.core.types import Partition, StoredPosition
+from service.database import Database, DuplicateKey, Transaction
+
+RESET_ATTEMPTS = 3
+OPERATOR = "upsertd positions reset"
+
+_FIELDS = tuple(StoredPosition.__slots__)
+_POSITION = tuple(consumer_positions.c[name] for name in _FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a partition is to begin anew: at `offset` of its log in the Kafka cluster `cluster_id`.
+
+    `group_follows` says that the group had no members and its offset was committed, too.
+    """
+
+    partition: Partition
+    offset: int
+    cluster_id: str
+    group_follows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What a reset found and what it wrote; `before` is None where there was no row."""
+
+    before: StoredPosition | None
+    after: StoredPosition
+
+
+async def read_positions(database: Database, group_id: str) -> dict[Partition, StoredPosition]:
+    """Every position of a group. Raises `Unavailable`."""
+    columns = consumer_positions.c
+    query = select(columns.topic, columns.partition_id, *_POSITION).where(columns.group_id == group_id)
+    async with database.transaction() as transaction:
+        rows = (await transaction.execute(query)).all()
+    return {Partition(row.topic, row.partition_id): _position_of(row) for row in rows}
+
+
+async def reset_position(
+    database: Database, group_id: str, target: Target, now: Callable[[], datetime]
+) -> Reset:
+    """Let a partition begin anew at `target`; whoever owned it has to claim again.
+
+    `now` gives naive UTC. Raises `Unavailable`, and `TemporaryError` when the row stays locked.
+    """
+    for attempt in range(RESET_ATTEMPTS):
+        try:
+            async with database.transaction() as transaction:
+                return await _reset(transaction, group_id, target, now())
+        except (DuplicateKey, TemporaryError):
+            # A lane inserted its first claim, or holds the row: the next attempt sees what it wrote.
+            if attempt == RESET_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _reset(transaction: Transaction, group_id: str, target: Target, now: datetime) -> Reset:
+    here = _is_row_of(group_id, target.partition)
+    row = (await transaction.execute(select(*_POSITION).where(here).with_for_update())).one_or_none()
+    before = None if row is None else _position_of(row)
+    after = position_after_reset(before, target)
+    values = {name: getattr(after, name) for name in _FIELDS} | {"updated_at": now}
+    if before is None:
+        key = {"group_id": group_id, "topic": target.partition.topic, "partition_id": target.partition.number}
+        await transaction.execute(insert(consumer_positions), [key | values])
+    else:
+        await transaction.execute(update(consumer_positions).where(here).values(values))
+    return Reset(before, after)
+
+
+def position_after_reset(before: StoredPosition | None, target: Target) -> StoredPosition:
+    """The row that a reset writes, under a fresh claim and a fresh cache namespace."""
+    return StoredPosition(
+        next_offset=target.offset,
+        # Nothing that was handled before counts any more, and no cache entry of that time is a hit.
+        handled_offset=target.offset,
+        cache_namespace=secrets.token_hex(8),
+        # The owner's fence fails from now on.
+        claim_id=secrets.token_hex(16),
+        epoch=1 if before is None else before.epoch + 1,
+        # Nobody's row is obeyed by the next claim against a group offset that could not follow.
+        owner=OPERATOR if target.group_follows else None,
+        cluster_id=target.cluster_id,
+    )
+
+
+def _is_row_of(group_id: str, partition: Partition) -> ColumnElement[bool]:
+    columns = consumer_positions.c
+    return and_(
+        columns.group_id == group_id,
+        columns.topic == partition.topic,
+        columns.partition_id == partition.number,
+    )
+
+
+def _position_of(row: Row[Any]) -> StoredPosition:
+    return StoredPosition(**{name: row._mapping[name] for name in _FIELDS})
