@@ -1,0 +1,1 @@
+"""The proof: real servers, real processes, real faults, and an independent judge of what is left."""
