@@ -1,0 +1,53 @@
+"""Bugs in what counts as a hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from service.core.types import Event, Lease
+from service.stores import processed_cache
+from service.stores.processed_cache import KEY_PREFIX, RedisProcessedCache
+
+_fits = processed_cache._fits
+
+
+def ask_by_existence(patch: pytest.MonkeyPatch) -> None:
+    """`RedisProcessedCache.seen` asks `EXISTS`."""
+
+    async def seen(self: RedisProcessedCache, events: Sequence[Event], lease: Lease) -> frozenset[bytes]:
+        ids = [event.event_id for event in events]
+        return frozenset([each for each in ids if await self._ask(b"EXISTS", KEY_PREFIX + each)])
+
+    patch.setattr(RedisProcessedCache, "seen", seen)
+
+
+def any_offset(patch: pytest.MonkeyPatch) -> None:
+    """`processed_cache._fits` does not compare the offset with `handled_offset`."""
+
+    def fits(value: object, event: Event, lease: Lease) -> bool:
+        return _fits(value, event, replace(lease, handled_offset=2**63))
+
+    patch.setattr(processed_cache, "_fits", fits)
+
+
+def any_namespace(patch: pytest.MonkeyPatch) -> None:
+    """`processed_cache._fits` takes every namespace for the lane's."""
+
+    def fits(value: object, event: Event, lease: Lease) -> bool:
+        namespace = value.split(b":")[0].decode() if isinstance(value, bytes) else ""
+        return _fits(value, event, replace(lease, cache_namespace=namespace))
+
+    patch.setattr(processed_cache, "_fits", fits)
+
+
+def any_entity(patch: pytest.MonkeyPatch) -> None:
+    """`processed_cache._fits` takes every id for the event's."""
+
+    def fits(value: object, event: Event, lease: Lease) -> bool:
+        entity_id = int(value.split(b":")[-1]) if isinstance(value, bytes) else 0
+        return _fits(value, replace(event, entity_id=entity_id), lease)
+
+    patch.setattr(processed_cache, "_fits", fits)

@@ -1,0 +1,224 @@
+"""Bugs in the transaction: what is in it, how it compares, what it compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Insert, Table, delete, func, insert, text, update
+from sqlalchemy.exc import DBAPIError
+
+from service.bookkeeping import consumer_positions, processed_events
+from service.core import decide
+from service.core.decide import Change, version_of
+from service.core.errors import PermanentError, TemporaryError, Unavailable, UpsertdError
+from service.core.types import (
+    DeadLetter,
+    Event,
+    Lease,
+    Mark,
+    Outcome,
+    Partition,
+    StoredPosition,
+    Work,
+    Written,
+)
+from service.database import Transaction, translate
+from service.entities.entity import Entity
+from service.sinks.rows import letter_row
+from service.sinks.sql import SqlSink
+
+_SQL = "service.sinks.sql"
+
+
+def mark_after_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink.apply` commits, then inserts the marks in a transaction of their own."""
+    apply, mark = SqlSink.apply, SqlSink._mark
+
+    async def apply_then_mark(self: SqlSink, work: Work, lease: Lease) -> Written:
+        written = await apply(self, work, lease)
+        new = (Outcome.APPLIED, Outcome.STALE)
+        async with self._database.transaction() as transaction:
+            await mark(self, transaction, [pair for pair in written.outcomes if pair[1] in new])
+        return written
+
+    patch.setattr(SqlSink, "_mark", _nothing)
+    patch.setattr(SqlSink, "apply", apply_then_mark)
+
+
+def bury_after_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink.apply` commits, then inserts the dead letters in a transaction of their own."""
+    apply, bury = SqlSink.apply, SqlSink._bury
+
+    async def apply_then_bury(self: SqlSink, work: Work, lease: Lease) -> Written:
+        written = await apply(self, work, lease)
+        async with self._database.transaction() as transaction:
+            await bury(self, transaction, work.letters)
+        return written
+
+    patch.setattr(SqlSink, "_bury", _nothing)
+    patch.setattr(SqlSink, "apply", apply_then_bury)
+
+
+def insert_ignore_marks(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._mark` says `INSERT IGNORE`."""
+
+    def insert_or_ignore(table: Table) -> Insert:
+        return insert(table).prefix_with("IGNORE") if table is processed_events else insert(table)
+
+    patch.setattr(f"{_SQL}.insert", insert_or_ignore)
+
+
+def insert_ignore_rows(patch: pytest.MonkeyPatch) -> None:
+    """`insert_new` says `INSERT IGNORE`."""
+    patch.setattr(f"{_SQL}.insert_new", lambda table: insert(table).prefix_with("IGNORE"))
+
+
+def upsert_new_rows(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._rows_by_shape` calls every row one that is there."""
+    rows_by_shape = SqlSink._rows_by_shape
+
+    def all_there(
+        self: SqlSink, entity: Entity, changes: Sequence[Change]
+    ) -> list[tuple[bool, list[dict[str, object]]]]:
+        return [(False, rows) for _is_new, rows in rows_by_shape(self, entity, changes)]
+
+    patch.setattr(SqlSink, "_rows_by_shape", all_there)
+
+
+def no_fence(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._fence` moves the position whatever the row says."""
+
+    async def move_anyhow(self: SqlSink, transaction: Transaction, lease: Lease, end: int) -> None:
+        handled = func.greatest(consumer_positions.c.handled_offset, end)
+        move = update(consumer_positions).where(self._is_row_of(lease.partition))
+        await transaction.execute(move.values(next_offset=end, handled_offset=handled))
+
+    patch.setattr(SqlSink, "_fence", move_anyhow)
+
+
+def claim_without_compare(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink.claim` compares with what is there now instead of with what the lane saw."""
+    claim = SqlSink.claim
+
+    async def claim_anyhow(
+        self: SqlSink, partition: Partition, seen: StoredPosition | None, claimed: StoredPosition
+    ) -> bool:
+        return await claim(self, partition, await self.position(partition), claimed)
+
+    patch.setattr(SqlSink, "claim", claim_anyhow)
+
+
+def no_version_rule(patch: pytest.MonkeyPatch) -> None:
+    """`decide.is_newer` always says yes."""
+    patch.setattr(decide, "is_newer", lambda event, stored: True)
+
+
+def version_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """`decide._keep_highest_version` keeps the event's."""
+    patch.setattr(decide, "_keep_highest_version", lambda age, stored: age)
+
+
+def ids_as_text(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._find_marks` compares ids by MySQL's default collation."""
+    query = text(
+        "SELECT entity, entity_id FROM processed_events"
+        " WHERE CONVERT(event_id USING utf8mb4) COLLATE utf8mb4_general_ci = :event_id LIMIT 1"
+    )
+
+    async def find(self: SqlSink, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
+        marks: dict[bytes, Mark] = {}
+        for event in events:
+            rows = await transaction.execute(query, {"event_id": event.event_id.decode()})
+            for row in rows:
+                marks[event.event_id] = Mark(row.entity, row.entity_id)
+        return marks
+
+    patch.setattr(SqlSink, "_find_marks", find)
+
+
+def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._decide_and_upsert` replaces the lines of every order, whatever became of it."""
+    decide_and_upsert = SqlSink._decide_and_upsert
+
+    async def and_lines(
+        self: SqlSink, transaction: Transaction, entity: Entity, events: Sequence[Event], found: set[object]
+    ) -> dict[int, Outcome]:
+        outcomes = await decide_and_upsert(self, transaction, entity, events, found)
+        if entity.lines:
+            await self._replace_lines(transaction, entity.lines, [_with_lines(event) for event in events])
+        return outcomes
+
+    patch.setattr(SqlSink, "_decide_and_upsert", and_lines)
+
+
+def _with_lines(event: Event) -> Change:
+    return Change(event.entity_id, version_of(event), False, False, False, {}, event.lines)
+
+
+def remove_deleted_rows(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._upsert` deletes the row that was to become a tombstone."""
+    upsert = SqlSink._upsert
+
+    async def upsert_or_delete(
+        self: SqlSink, transaction: Transaction, entity: Entity, changes: Iterable[Change]
+    ) -> None:
+        changes = list(changes)
+        await upsert(self, transaction, entity, changes)
+        gone = [change.entity_id for change in changes if change.deleted]
+        if gone:
+            await transaction.execute(delete(entity.table).where(entity.table.c.id.in_(gone)))
+
+    patch.setattr(SqlSink, "_upsert", upsert_or_delete)
+
+
+def commit_after_a_lock_timeout(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink.apply` commits what was written before a `TemporaryError`, then raises it."""
+
+    async def apply_in_part(self: SqlSink, work: Work, lease: Lease) -> Written:
+        await self._refuse_oversized(work.events)
+        async with self._database.transaction() as transaction:
+            try:
+                return await self._write(transaction, work, lease, set())
+            except TemporaryError as error:
+                failure = error
+        raise failure
+
+    patch.setattr(SqlSink, "apply", apply_in_part)
+
+
+def letters_stay_open(patch: pytest.MonkeyPatch) -> None:
+    """`SqlSink._supersede` does nothing."""
+    patch.setattr(SqlSink, "_supersede", _nothing)
+
+
+def null_key_as_empty(patch: pytest.MonkeyPatch) -> None:
+    """`letter_row` writes a null key as an empty one."""
+
+    def without_null(letter: DeadLetter, *more: Any) -> dict[str, Any]:
+        row = letter_row(letter, *more)
+        return {**row, "record_key": row["record_key"] or b""}
+
+    patch.setattr(f"{_SQL}.letter_row", without_null)
+
+
+def quote_the_server(patch: pytest.MonkeyPatch) -> None:
+    """`database._describe` passes the server's message on."""
+    patch.setattr("service.database._describe", lambda error: str(error.orig))
+
+
+def every_code_is_permanent(patch: pytest.MonkeyPatch) -> None:
+    """`database.translate` makes a `PermanentError` of every code that the server answers."""
+
+    def translate_as_permanent(error: DBAPIError) -> UpsertdError:
+        meaning = translate(error)
+        if isinstance(meaning, Unavailable) and meaning.code is not None:
+            return PermanentError(str(meaning), error_class=f"Code{meaning.code}")
+        return meaning
+
+    patch.setattr("service.database.translate", translate_as_permanent)
+
+
+async def _nothing(*_arguments: object) -> None:
+    """Stand in for a step that is left out."""
