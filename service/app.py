@@ -25,9 +25,10 @@ from service.database import Database
 from service.entities.registry import ENTITIES
 from service.formats.native import decoder
 from service.monitor import Monitor, Probe
+from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
 from service.pipeline.observe import Observer
-from service.pipeline.partition import BatchLimits, Lane
+from service.pipeline.partition import Lane
 from service.pipeline.process import Path
 from service.pipeline.retry import jittered_delays
 from service.pipeline.run import Consumer

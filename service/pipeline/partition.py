@@ -11,18 +11,14 @@ lane has one batch in flight; the source fetches the next one meanwhile.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TypeVar
-
-from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, TemporaryError, Unavailable
+from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, Unavailable
 from service.core.ports import Source
-from service.core.types import Batch, GroupOffset, Lease, Partition, Record, Work
+from service.core.types import Batch, GroupOffset, Lease, Partition, Work
+from service.pipeline.batching import BatchLimits, fitting_records, size_bytes, within_bytes
 from service.pipeline.claim import ALARMS, Halt, Start, StartPolicy, choose_start, claimed_position
+from service.pipeline.patience import Drained, Patience
 from service.pipeline.process import Path, process
-from service.pipeline.retry import jittered_delays
+from service.pipeline.retry import LONGEST_DELAY_SECONDS
 from service.telemetry.logging import get_logger
 
 FETCH_WAIT_SECONDS = 1.0
@@ -31,35 +27,17 @@ SETTLE_SECONDS = 1.0
 # An idle lane looks at its row this often: a restored database would go unnoticed otherwise.
 ROW_CHECK_SECONDS = 3.0
 HALT_CHECK_SECONDS = 2.0
+CLAIM_AGAIN_SECONDS = 0.2
 
-Result = TypeVar("Result")
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """Bounds of a batch. Without a linger a lane takes what is there: one record or many."""
-
-    max_records: int = 500
-    max_bytes: int = 1024 * 1024
-    linger_seconds: float = 0.0
 
 
 class ClaimLost(Exception):
     """The row is not ours any more, or not what we knew: claim it again."""
 
 
-class Drained(Exception):
-    """The lane is to end and what it tried did not succeed: the next owner takes it from there."""
-
-
-class Lane:
-    """One partition from claim to drain.
-
-    `paused` names why the lane does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`,
-    `error`) or is None, with `detail` for people, since `paused_at`; `step` says what it is doing, and
-    `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
-    """
+class Lane(Patience):
+    """One partition from claim to drain; `position` is where it is in memory, at or ahead of SQL."""
 
     def __init__(
         self,
@@ -71,30 +49,16 @@ class Lane:
         policy: StartPolicy,
         limits: BatchLimits,
     ) -> None:
-        self.partition = partition
-        self.paused: str | None = None
-        self.detail = ""
-        self.step = "claim"
-        self.moved_at = self.paused_at = asyncio.get_running_loop().time()
+        super().__init__(partition, path.observe)
         self.position = -1
         self._source = source
         self._path = path
         self._owner = owner
         self._policy = policy
         self._limits = limits
-        self._draining = False
-        self._wait: asyncio.Timeout | None = None
         self._next_records = limits.max_records
-        self._settled_at = self._checked_at = self.moved_at
-        self._committed = -1
-        self._commit_from = self.moved_at
-        self._fetched = -1
-
-    def drain(self) -> None:
-        """Ask the lane to finish what is in flight, write its position, commit it, and end."""
-        self._draining = True
-        if self._wait is not None:
-            self._wait.reschedule(asyncio.get_running_loop().time())
+        self._settled_at = self._checked_at = self._commit_from = self.moved_at
+        self._committed = self._fetched = -1
 
     def caught_up(self) -> None:
         """There is nothing beyond the lane's position: standing still is no lack of progress."""
@@ -104,19 +68,28 @@ class Lane:
         """Work until drained, or until Kafka says that the partition is somebody else's."""
         try:
             while not self._draining:
-                try:
-                    lease = await self._claim()
-                    await self._read(lease)
-                except ClaimLost as reason:
-                    log.warning("claiming again", partition=str(self.partition), reason=str(reason))
-                except OffsetOutOfRange:
-                    log.warning("offset left the log", partition=str(self.partition))
+                await self._hold()
         except NotOwner:
             log.info("partition belongs to another member", partition=str(self.partition))
         except Drained:
             log.info("drained before the step was done", partition=str(self.partition), step=self.step)
         finally:
             self._resume()
+
+    async def _hold(self) -> None:
+        """Claim the partition and read it until the lane drains or the claim is lost."""
+        try:
+            lease = await self._claim()
+            await self._read(lease)
+        except (ClaimLost, OffsetOutOfRange) as reason:
+            log.warning("claiming again", partition=str(self.partition), reason=str(reason))
+            await self._wait_for(CLAIM_AGAIN_SECONDS)
+        except (NotOwner, Drained):
+            raise
+        except Exception as error:
+            log.exception("unexpected error", partition=str(self.partition), step=self.step)
+            self._pause("error", type(error).__name__)
+            await self._wait_for(LONGEST_DELAY_SECONDS)
 
     # ---------------------------------------------------------------- claiming
 
@@ -157,8 +130,7 @@ class Lane:
         if self.paused != "halted":
             log.error("partition halted", partition=str(self.partition), reason=halt.reason)
         self._pause("halted", halt.reason)
-        async with self._interruptible(HALT_CHECK_SECONDS):
-            await asyncio.Event().wait()
+        await self._wait_for(HALT_CHECK_SECONDS)
         if self._draining:
             raise Drained
 
@@ -296,92 +268,6 @@ class Lane:
         self._fetched = offset
         self._moved_to(offset)
 
-    # ---------------------------------------------------------------- waiting
-
-    async def _patiently(self, step: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
-        """Try a step until it succeeds, pausing with backoff; raises what says that trying is in vain.
-
-        An error that nobody foresaw pauses the lane too: it must neither skip a record nor bury it.
-        """
-        self.step = step
-        for delay_seconds in jittered_delays():
-            try:
-                result = await attempt()
-            except (FenceLost, NotOwner, OffsetOutOfRange, Drained):
-                raise
-            except Unavailable as error:
-                self._pause(error.part, str(error))
-            except TemporaryError as error:
-                self._path.observe.retried()
-                self._pause("temporary", str(error))
-            except Exception as error:
-                log.exception("unexpected error", partition=str(self.partition), step=step)
-                self._pause("error", type(error).__name__)
-            else:
-                if self.paused not in ("claiming", "halted"):
-                    self._resume()
-                return result
-            async with self._interruptible(delay_seconds):
-                await asyncio.Event().wait()
-            if self._draining:
-                raise Drained
-        raise AssertionError("the delays have no end")
-
-    @asynccontextmanager
-    async def _interruptible(self, seconds: float) -> AsyncIterator[None]:
-        """A wait that is over after `seconds`, or at once when the lane is to drain."""
-        try:
-            async with asyncio.timeout(0 if self._draining else seconds) as self._wait:
-                yield
-        except TimeoutError:
-            pass
-        finally:
-            self._wait = None
-
-    def _pause(self, reason: str, detail: str = "") -> None:
-        if reason != self.paused:
-            self._path.observe.paused(self.partition, self.paused, reason)
-            if detail:
-                log.warning("paused", partition=str(self.partition), reason=reason, detail=detail)
-            self.paused_at = self._loop_time()
-        self.paused, self.detail = reason, detail
-
-    def _resume(self) -> None:
-        if self.paused is not None:
-            self._path.observe.paused(self.partition, self.paused, None)
-            self.paused, self.detail = None, ""
-            self.moved_at = self._loop_time()
-
     def _moved_to(self, position: int) -> None:
         self.position = position
         self.moved_at = self._loop_time()
-
-    def _loop_time(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
-def size_bytes(batch: Batch) -> int:
-    """The bytes of a batch's records: keys, values and headers."""
-    return sum(record.size_bytes for record in batch.records)
-
-
-def fitting_records(batch: Batch, limits: BatchLimits) -> int:
-    """How many records to ask for next, so that records of this size stay within the bytes."""
-    if not batch.records:
-        return limits.max_records
-    mean_bytes = size_bytes(batch) // len(batch.records) + 1
-    return max(1, min(limits.max_records, limits.max_bytes // mean_bytes))
-
-
-def within_bytes(batch: Batch, max_bytes: int) -> list[Batch]:
-    """Split a batch so that each part has at most `max_bytes`, or a single record."""
-    parts: list[Batch] = []
-    records: list[Record] = []
-    filled = 0
-    for record in batch.records:
-        if records and filled + record.size_bytes > max_bytes:
-            parts.append(Batch(tuple(records), record.offset))
-            records, filled = [], 0
-        records.append(record)
-        filled += record.size_bytes
-    return [*parts, Batch(tuple(records), batch.end)]

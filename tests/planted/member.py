@@ -14,9 +14,10 @@ from service.core.ports import ProcessedCache, Sink
 from service.core.types import Partition
 from service.entities.registry import ENTITIES
 from service.formats.native import decoder
+from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
 from service.pipeline.observe import Observer
-from service.pipeline.partition import BatchLimits, Lane
+from service.pipeline.partition import Lane
 from service.pipeline.process import Path
 from service.pipeline.run import Consumer
 from service.telemetry.metrics import Metrics

@@ -1,0 +1,107 @@
+"""How a lane waits: steps are tried until they succeed, pauses have a name, a drain cuts every wait short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, TemporaryError, Unavailable
+from service.core.types import Partition
+from service.pipeline.observe import Observer
+from service.pipeline.retry import jittered_delays
+from service.telemetry.logging import get_logger
+
+Result = TypeVar("Result")
+log = get_logger(__name__)
+
+
+class Drained(Exception):
+    """The lane is to end and what it tried did not succeed: the next owner takes it from there."""
+
+
+class Patience:
+    """What a lane is doing, why it pauses, and how it waits.
+
+    `paused` names why it does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`, `error`) or
+    is None, with `detail` for people, since `paused_at`; `step` says what it is doing, `moved_at` when it
+    last got ahead or had nothing left to read (both in the loop's time).
+    """
+
+    def __init__(self, partition: Partition, observe: Observer) -> None:
+        self.partition = partition
+        self.step = "claim"
+        self.paused: str | None = None
+        self.detail = ""
+        self.moved_at = self.paused_at = self._loop_time()
+        self._observe = observe
+        self._draining = False
+        self._wait: asyncio.Timeout | None = None
+
+    def drain(self) -> None:
+        """Ask the lane to finish what is in flight, write its position, commit it, and end."""
+        self._draining = True
+        # A wait that has just run out cannot be shortened any more.
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(self._loop_time())
+
+    async def _patiently(self, step: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Try a step until it succeeds, pausing with backoff; raises what says that trying is in vain.
+
+        An error that nobody foresaw pauses the lane too: it must neither skip a record nor bury it.
+        """
+        self.step = step
+        for delay_seconds in jittered_delays():
+            try:
+                result = await attempt()
+            except (FenceLost, NotOwner, OffsetOutOfRange, Drained):
+                raise
+            except Unavailable as error:
+                self._pause(error.part, str(error))
+            except TemporaryError as error:
+                self._observe.retried()
+                self._pause("temporary", str(error))
+            except Exception as error:
+                log.exception("unexpected error", partition=str(self.partition), step=step)
+                self._pause("error", type(error).__name__)
+            else:
+                if self.paused not in ("claiming", "halted"):
+                    self._resume()
+                return result
+            await self._wait_for(delay_seconds)
+            if self._draining:
+                raise Drained
+        raise AssertionError("the delays have no end")
+
+    async def _wait_for(self, seconds: float) -> None:
+        async with self._interruptible(seconds):
+            await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def _interruptible(self, seconds: float) -> AsyncIterator[None]:
+        """A wait that is over after `seconds`, or at once when the lane is to drain."""
+        try:
+            async with asyncio.timeout(0 if self._draining else seconds) as self._wait:
+                yield
+        except TimeoutError:
+            pass
+        finally:
+            self._wait = None
+
+    def _pause(self, reason: str, detail: str = "") -> None:
+        if reason != self.paused:
+            self._observe.paused(self.partition, self.paused, reason)
+            if detail:
+                log.warning("paused", partition=str(self.partition), reason=reason, detail=detail)
+            self.paused_at = self._loop_time()
+        self.paused, self.detail = reason, detail
+
+    def _resume(self) -> None:
+        if self.paused is not None:
+            self._observe.paused(self.partition, self.paused, None)
+            self.paused, self.detail = None, ""
+            self.moved_at = self._loop_time()
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
