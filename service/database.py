@@ -90,8 +90,9 @@ class Database:
     """A bounded pool of connections to one database.
 
     `url` is SQLAlchemy's or a plain `mysql://` / `mariadb://` one. There are never more than `pool_size`
-    connections; whoever finds none waits. `on_statement` is called for each statement sent, COMMIT
-    included, `on_wait` with the seconds that each transaction waited for its connection.
+    connections; whoever finds none waits. A transaction may take `transaction_seconds`. `on_statement` is
+    called for each statement sent, COMMIT included, `on_wait` with the seconds that each transaction waited
+    for its connection.
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class Database:
         pool_size: int,
         *,
         ssl: SSLContext | None = None,
+        transaction_seconds: float = TRANSACTION_SECONDS,
         on_statement: Callable[[], None] = lambda: None,
         on_wait: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        self._transaction_seconds = transaction_seconds
         self._on_statement = on_statement
         self._on_wait = on_wait
         self.pool_size = pool_size
@@ -126,13 +129,14 @@ class Database:
         _renew_idle_connections(self)
 
     @asynccontextmanager
-    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncIterator[Transaction]:
+    async def transaction(self, seconds: float | None = None) -> AsyncIterator[Transaction]:
         """One transaction on one connection: committed at the end of the block, rolled back on any error.
 
         Raises `Unavailable` when there is no connection to be had, `ConnectionLost` when it broke or
         stayed silent for `seconds` (then nobody knows whether a COMMIT arrived), and otherwise what
         `translate` makes of the server's answer.
         """
+        seconds = self._transaction_seconds if seconds is None else seconds
         connection = await self._acquire()
         self.in_use += 1
         self.in_use_peak = max(self.in_use_peak, self.in_use)

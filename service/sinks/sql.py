@@ -31,7 +31,7 @@ from service.core.types import (
 )
 from service.database import Database, DuplicateKey, Transaction
 from service.entities.entity import Entity, Lines
-from service.sinks.rows import entity_row, fits_packet, letter_row, mark_row, reused_letter
+from service.sinks.rows import digest, entity_row, fits_packet, letter_row, mark_row, reused_letter
 from service.sinks.upsert import insert_new, insert_once, overwrite
 
 
@@ -78,7 +78,7 @@ class SqlSink:
         await self._fence(transaction, lease, work.end)
 
         marks = await self._find_marks(transaction, work.events)
-        found |= marks.keys()
+        found.update(marks)
         checked = check(work.events, marks)
         outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
         outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
@@ -131,7 +131,7 @@ class SqlSink:
         """Lock the rows of these events, fold each record's events into one row, write what won."""
         events_by_id = _by_entity_id(events)
         stored = await self._lock_rows(transaction, entity, events_by_id.keys())
-        found |= {(entity.name, entity_id) for entity_id in stored}
+        found.update((entity.name, entity_id) for entity_id in stored)
         folded = [fold(stored.get(entity_id), own) for entity_id, own in events_by_id.items()]
         await self._upsert(transaction, entity, [each.change for each in folded if each.change])
         return {id(event): outcome for each in folded for event, outcome in each.outcomes}
@@ -204,13 +204,18 @@ class SqlSink:
         if not marked:
             return
         columns = dead_letters.c
-        close = update(dead_letters).where(
+        records = {event.record.offset: event.record for event in marked}
+        open_ones = select(columns.id, columns.record_offset, columns.digest).where(
             columns.topic == partition.topic,
             columns.partition_id == partition.number,
-            columns.record_offset.in_([event.record.offset for event in marked]),
+            columns.record_offset.in_(tuple(records)),
             columns.status.in_(OPEN_STATUSES),
         )
-        await transaction.execute(close.values(status="superseded", next_attempt_at=None))
+        found = await transaction.execute(open_ones)
+        settled = [row.id for row in found if row.digest == digest(records[row.record_offset])]
+        if settled:
+            close = update(dead_letters).where(columns.id.in_(settled), columns.status.in_(OPEN_STATUSES))
+            await transaction.execute(close.values(status="superseded", next_attempt_at=None))
 
     async def _bury(self, transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
         if not letters:

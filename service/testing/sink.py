@@ -10,8 +10,9 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from service.bookkeeping import OPEN_STATUSES
 from service.core.decide import Change, check, fold
-from service.core.errors import FenceLost
+from service.core.errors import FenceLost, Unavailable
 from service.core.types import (
     DeadLetter,
     Event,
@@ -49,7 +50,7 @@ class Tables:
 
 
 class InMemorySink:
-    """A database of one group.
+    """A database of one group; `reachable = False` makes every call raise `Unavailable`.
 
     `before_commit` runs inside the transaction and may raise: then nothing is written. `after_commit` runs
     when everything is: what it raises looks like an answer that was lost.
@@ -57,12 +58,14 @@ class InMemorySink:
 
     def __init__(self) -> None:
         self.tables = Tables()
+        self.reachable = True
         self.before_commit: Callable[[Work], None] = lambda _work: None
         self.after_commit: Callable[[Work], None] = lambda _work: None
         self.transactions = 0
         self._alone = asyncio.Lock()
 
     async def apply(self, work: Work, lease: Lease) -> Written:
+        self._answer()
         async with self._alone:
             tables = copy.deepcopy(self.tables)
             written = _write(tables, work, lease)
@@ -73,16 +76,18 @@ class InMemorySink:
             return written
 
     async def position(self, partition: Partition) -> StoredPosition | None:
+        self._answer()
         return self.tables.positions.get(partition)
 
     async def claim(self, partition: Partition, seen: StoredPosition | None, claimed: StoredPosition) -> bool:
+        self._answer()
         if self.tables.positions.get(partition) != seen:
             return False
         self.tables.positions[partition] = claimed
         return True
 
     async def ping(self) -> None:
-        return None
+        self._answer()
 
     def backup(self) -> Tables:
         """A copy that `restore` brings back later."""
@@ -90,6 +95,10 @@ class InMemorySink:
 
     def restore(self, tables: Tables) -> None:
         self.tables = copy.deepcopy(tables)
+
+    def _answer(self) -> None:
+        if not self.reachable:
+            raise Unavailable("the database is away", part="database")
 
 
 def _write(tables: Tables, work: Work, lease: Lease) -> Written:
@@ -133,11 +142,17 @@ def _supersede(tables: Tables, written: Written) -> None:
     for event in written.marked:
         record = event.record
         key = (record.partition, record.offset, record.value)
-        if key in tables.letters:
+        if key in tables.letters and tables.letters[key][1] in OPEN_STATUSES:
             tables.letters[key] = (tables.letters[key][0], "superseded")
 
 
 def _reused(event: Event) -> DeadLetter:
     return DeadLetter(
-        event.record, "check", "EventIdReused", "used for another record", event.event_id, event.entity
+        event.record,
+        "check",
+        "EventIdReused",
+        "used for another record",
+        event.event_id,
+        event.entity,
+        event.entity_id,
     )
