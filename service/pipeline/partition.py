@@ -191,6 +191,8 @@ class Lane(Patience):
             except FenceLost as fence:
                 return await self._look_at_row(lease, str(fence))  # drops what else was fetched
             self._moved_to(batch.end)
+            if self._draining:
+                break
         return lease
 
     async def _process(self, batch: Batch, lease: Lease) -> Lease:

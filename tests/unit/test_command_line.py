@@ -20,7 +20,7 @@ from service.core.errors import Unavailable
 from service.core.types import GroupOffset, LogRange, Partition, StoredPosition
 from service.pipeline.claim import StartPolicy
 from service.stores.dead_letters import StoredLetter, WholeLetter
-from service.stores.positions import Target, position_after_reset
+from service.stores.positions import OPERATOR, Target, position_after_reset
 
 PATHS = [
     "",
@@ -302,12 +302,13 @@ def test_a_target_outside_of_the_log_is_refused(offset: int) -> None:
         Wish(ORDERS, offset, to_latest=False).target(LOG)
 
 
-def test_a_reset_row_is_nobodys_and_begins_anew() -> None:
-    """Old fences fail, old cache entries miss, and the next claim raises no alarm."""
+@pytest.mark.parametrize(("group_follows", "owner"), [(False, None), (True, OPERATOR)])
+def test_a_reset_row_begins_anew(group_follows: bool, owner: str | None) -> None:
+    """Old fences fail and old cache entries miss; where the group's offset stays, the row is nobody's."""
     before = stored(7, cluster_id="old")
-    after = position_after_reset(before, Target(ORDERS, 4, "new"))
+    after = position_after_reset(before, Target(ORDERS, 4, "new", group_follows))
     assert (after.next_offset, after.handled_offset, after.epoch) == (4, 4, before.epoch + 1)
-    assert (after.owner, after.cluster_id) == (None, "new")
+    assert (after.owner, after.cluster_id) == (owner, "new")
     assert after.claim_id != before.claim_id
     assert len(after.claim_id) == 32
     assert after.cache_namespace != before.cache_namespace

@@ -1,0 +1,257 @@
+"""The two worlds in which `test_sink.py` plays: a database in memory, and a real MariaDB.
+
+A world has a sink of the group `upsertd` and hands that look behind it: what is stored, in words that are
+the same in both.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Select, create_engine, delete, select, update
+from sqlalchemy.engine import make_url
+
+from service import bookkeeping
+from service.bookkeeping import consumer_positions, dead_letters, processed_events
+from service.core.ports import Sink
+from service.core.types import Event, Lease, Outcome, Partition, Record, RowVersion, Work, Written
+from service.database import Database
+from service.entities import entity as entities
+from service.entities.registry import ENTITIES
+from service.sinks.sql import SqlSink
+from service.testing.sink import InMemorySink, Tables
+from tests.building import CUSTOMERS, NOON, position
+
+GROUP = "upsertd"
+TABLES = (*entities.metadata.sorted_tables, *bookkeeping.metadata.sorted_tables)
+
+
+def create_tables(url: str) -> None:
+    """Make every table in the empty database at `url`."""
+    engine = create_engine(make_url(url).set(drivername="mysql+pymysql"))
+    for metadata in (entities.metadata, bookkeeping.metadata):
+        metadata.create_all(engine)
+    engine.dispose()
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """A row with every payload column; `lines` in the order of their numbers."""
+
+    columns: Mapping[str, object]
+    version: RowVersion
+    deleted_at: datetime | None
+    lines: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True)
+class StoredMark:
+    entity: str
+    entity_id: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class StoredLetter:
+    record: Record
+    stage: str
+    error_class: str
+    event_id: bytes | None
+    entity: str | None
+    entity_id: int | None
+    attempts: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Everything that a transaction may have changed."""
+
+    rows: Mapping[tuple[str, int], StoredRow]
+    marks: Mapping[bytes, StoredMark]
+    letters: tuple[StoredLetter, ...]
+
+
+class World(Protocol):
+    """A database and the sink in front of it."""
+
+    @property
+    def sink(self) -> Sink: ...
+
+    async def stored(self) -> Stored: ...
+
+    async def clear(self) -> None: ...
+
+    async def set_letter_status(self, offset: int, status: str) -> None:
+        """Do as an operator who replays or discards the letters of this offset."""
+
+
+class MemoryWorld:
+    """A world of `service.testing`."""
+
+    def __init__(self) -> None:
+        self.sink = InMemorySink()
+
+    async def stored(self) -> Stored:
+        tables = self.sink.tables
+        rows = {
+            (name, entity_id): StoredRow(
+                {**ENTITIES[name].defaults, **row.columns},
+                row.version,
+                row.version.occurred_at if row.deleted else None,
+                tuple(sorted(row.lines, key=_line_no)),
+            )
+            for (name, entity_id), row in tables.rows.items()
+        }
+        marks = {
+            event_id: StoredMark(mark.entity, mark.entity_id, outcome.value)
+            for event_id, (mark, outcome) in tables.marks.items()
+        }
+        letters = [
+            StoredLetter(
+                replace(letter.record, cluster_id=""),
+                letter.stage,
+                letter.error_class,
+                letter.event_id,
+                letter.entity,
+                letter.entity_id,
+                letter.attempts,
+                status,
+            )
+            for letter, status in tables.letters.values()
+        ]
+        return Stored(rows, marks, _in_order(letters))
+
+    async def clear(self) -> None:
+        self.sink.tables = Tables()
+
+    async def set_letter_status(self, offset: int, status: str) -> None:
+        letters = self.sink.tables.letters
+        for key, (letter, _) in letters.items():
+            if letter.record.offset == offset:
+                letters[key] = (letter, status)
+
+
+class SqlWorld:
+    """Tables in a MariaDB; `now` stands still."""
+
+    def __init__(self, url: str, pool_size: int = 3, transaction_seconds: float = 30) -> None:
+        self.statements = 0
+        self.database = Database(
+            url, pool_size, transaction_seconds=transaction_seconds, on_statement=self._count
+        )
+        self.sink = SqlSink(self.database, ENTITIES, GROUP, lambda: NOON)
+
+    def _count(self) -> None:
+        self.statements += 1
+
+    async def stored(self) -> Stored:
+        rows = {
+            (name, row["id"]): await self._row(name, row)
+            for name in ENTITIES
+            for row in await self.read(select(ENTITIES[name].table))
+        }
+        marks = {
+            row["event_id"]: StoredMark(row["entity"], row["entity_id"], row["outcome"])
+            for row in await self.read(select(processed_events))
+        }
+        letters = [_letter(row) for row in await self.read(select(dead_letters))]
+        return Stored(rows, marks, _in_order(letters))
+
+    async def clear(self) -> None:
+        async with self.database.transaction() as transaction:
+            for table in TABLES:
+                await transaction.execute(delete(table))
+
+    async def set_letter_status(self, offset: int, status: str) -> None:
+        change = update(dead_letters).where(dead_letters.c.record_offset == offset).values(status=status)
+        async with self.database.transaction() as transaction:
+            await transaction.execute(change)
+
+    async def read(self, query: Select[Any]) -> list[dict[str, Any]]:
+        async with self.database.transaction() as transaction:
+            return [dict(row._mapping) for row in await transaction.execute(query)]
+
+    async def position_row(self, partition: Partition) -> dict[str, Any]:
+        (row,) = await self.read(
+            select(consumer_positions).where(
+                consumer_positions.c.topic == partition.topic,
+                consumer_positions.c.partition_id == partition.number,
+            )
+        )
+        return row
+
+    async def _row(self, name: str, row: Mapping[str, Any]) -> StoredRow:
+        entity = ENTITIES[name]
+        version = (row["version"], row["occurred_at"], row["source_partition"], row["source_offset"])
+        lines: list[dict[str, Any]] = []
+        if entity.lines:
+            table, parent = entity.lines.table, entity.lines.parent
+            query = select(table).where(table.c[parent] == row["id"])
+            lines = await self.read(query)
+            for line in lines:
+                del line[parent]
+        columns = {column: row[column] for column in entity.defaults}
+        return StoredRow(columns, RowVersion(*version), row["deleted_at"], tuple(sorted(lines, key=_line_no)))
+
+
+def _letter(row: Mapping[str, Any]) -> StoredLetter:
+    headers = tuple(
+        (name, None if value is None else base64.b64decode(value))
+        for name, value in json.loads(row["record_headers"])
+    )
+    record = Record(
+        Partition(row["topic"], row["partition_id"]),
+        row["record_offset"],
+        row["record_timestamp"],
+        row["record_key"],
+        row["record_value"],
+        headers,
+    )
+    return StoredLetter(
+        record,
+        row["stage"],
+        row["error_class"],
+        row["event_id"],
+        row["entity"],
+        row["entity_id"],
+        row["attempts"],
+        row["status"],
+    )
+
+
+def _in_order(letters: list[StoredLetter]) -> tuple[StoredLetter, ...]:
+    return tuple(
+        sorted(
+            letters, key=lambda each: (each.record.partition, each.record.offset, each.record.value or b"")
+        )
+    )
+
+
+def _line_no(line: Mapping[str, Any]) -> int:
+    number: int = line["line_no"]
+    return number
+
+
+async def claimed(world: World, partition: Partition = CUSTOMERS, at: int = 0) -> Lease:
+    """The lease of a partition that nobody had claimed before."""
+    stored = position(at, claim_id=f"{partition.number:032}")
+    assert await world.sink.claim(partition, None, stored)
+    return Lease(partition, stored.claim_id, at, stored.handled_offset, stored.cache_namespace)
+
+
+def outcomes(written: Written) -> list[Outcome]:
+    """What became of the events, in offset order."""
+    return [outcome for _, outcome in written.outcomes]
+
+
+async def write(world: World, lease: Lease, *events: Event) -> tuple[list[Outcome], Lease]:
+    """One transaction of these events: their outcomes, and the lease for the next one."""
+    end = events[-1].record.offset + 1
+    written = await world.sink.apply(Work(events, (), end), lease)
+    return outcomes(written), lease.moved_to(end)

@@ -1,0 +1,288 @@
+"""Finding the culprit of a failing batch, and telling it from weather."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from service.core.errors import (
+    ConnectionLost,
+    FenceLost,
+    PermanentError,
+    TemporaryError,
+    Unavailable,
+)
+from service.core.types import Event, Lease, Outcome, Work, Written
+from service.pipeline.isolate import ATTEMPTS, apply_isolated, divide
+from service.testing.sink import InMemorySink
+from tests.building import CUSTOMERS, event, lease, letter, position, record, work
+
+pytestmark = pytest.mark.looptime
+
+PERMANENT = PermanentError("SQL error 1406 (name)", error_class="DataTooLong")
+TEMPORARY = TemporaryError("SQL error 1213")
+LOST = ConnectionLost("SQL error 2013", part="database")
+AWAY = Unavailable("SQL error 1290", part="database")
+
+
+class Failing(InMemorySink):
+    """A database in which work that holds one of `culprits` fails; `attempts` are all that was tried."""
+
+    def __init__(self, culprits: set[int], error: Exception, times: int | None = None) -> None:
+        super().__init__()
+        self.tables.positions[CUSTOMERS] = position()
+        self.before_commit = self._fail
+        self.attempts: list[list[int]] = []
+        self._culprits, self._error, self._times = culprits, error, times
+
+    def _fail(self, attempted: Work) -> None:
+        offsets = [each.record.offset for each in attempted.events]
+        self.attempts.append(offsets)
+        if self._culprits & set(offsets) and self._times != 0:
+            self._times = None if self._times is None else self._times - 1
+            raise self._error
+
+    @property
+    def applied(self) -> set[int]:
+        return {mark.entity_id - 1 for mark, _ in self.tables.marks.values()}
+
+    @property
+    def dead(self) -> list[int]:
+        return [letter.record.offset for letter, _ in self.tables.letters.values()]
+
+    @property
+    def next_offset(self) -> int:
+        return self.tables.positions[CUSTOMERS].next_offset
+
+
+class Unpinged(Failing):
+    """A database that does not answer any more."""
+
+    async def ping(self) -> None:
+        raise AWAY
+
+
+def events(count: int, first: int = 0) -> list[Event]:
+    return [event(offset, entity_id=offset + 1) for offset in range(first, first + count)]
+
+
+async def apply(whole: Work, sink: InMemorySink) -> list[tuple[Work, Written]]:
+    return [part async for part in apply_isolated(whole, lease(), sink)]
+
+
+def tried(part: Work) -> list[int]:
+    return [each.record.offset for each in part.events]
+
+
+class TestPermanent:
+    @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+    async def test_one_culprit_is_found_wherever_it_stands(self, count: int) -> None:
+        """It alone is dead, every neighbour is applied."""
+        for culprit in range(count):
+            sink = Failing({culprit}, PERMANENT)
+            await apply(work(*events(count), end=count + 5), sink)
+            assert sink.dead == [culprit]
+            assert sink.applied == set(range(count)) - {culprit}
+            assert sink.next_offset == count + 5
+
+    @pytest.mark.parametrize("culprits", [{0, 1}, {0, 7}, {3, 4}, {1, 3, 6}, set(range(8))])
+    async def test_all_of_several_are_found(self, culprits: set[int]) -> None:
+        """Neighbours, ends, and a batch that has nothing good."""
+        sink = Failing(culprits, PERMANENT)
+        await apply(work(*events(8)), sink)
+        assert sorted(sink.dead) == sorted(culprits)
+        assert sink.applied == set(range(8)) - culprits
+
+    async def test_parts_come_in_offset_order_and_each_moves_the_position_to_its_own_end(self) -> None:
+        """So that an order between events of a record holds, and the fence with it."""
+        sink = Failing({2}, PERMANENT)
+        parts = await apply(work(*events(6), end=9), sink)
+        assert [(tried(part), part.end) for part, _ in parts] == [
+            ([0], 1),
+            ([1], 2),
+            ([], 3),
+            ([3, 4, 5], 9),
+        ]
+
+    async def test_a_part_ends_where_the_next_begins(self) -> None:
+        """Offsets between them belong to hits and markers: they are handled."""
+        sink = Failing({20}, PERMANENT)
+        parts = await apply(work(event(10, 1), event(20, 2), event(30, 3), end=40), sink)
+        assert [part.end for part, _ in parts] == [20, 30, 40]
+
+    async def test_letters_go_with_their_part(self) -> None:
+        """None is written twice, none before its turn, and they stay in offset order."""
+        sink = Failing({3}, PERMANENT)
+        whole = work(
+            letter(record(0)),
+            event(1, 2),
+            letter(record(2)),
+            event(3, 4),
+            letter(record(4)),
+            event(5, 6),
+            letter(record(6)),
+        )
+        parts = await apply(whole, sink)
+        assert [[each.record.offset for each in part.letters] for part, _ in parts] == [[0, 2], [3, 4], [6]]
+        assert sorted(sink.dead) == [0, 2, 3, 4, 6]
+
+    async def test_the_letter_says_what_the_error_said(self) -> None:
+        """Stage, class and message; and which event it was."""
+        bad = event(0, 7, event_id=b"a")
+        ((part, written),) = await apply(work(bad), Failing({0}, PERMANENT))
+        (dead,) = part.letters
+        assert dead.record is bad.record
+        assert (dead.stage, dead.error_class, dead.error_message) == (
+            "apply",
+            "DataTooLong",
+            "SQL error 1406 (name)",
+        )
+        assert (dead.event_id, dead.entity, dead.entity_id, dead.attempts) == (b"a", "customers", 7, 1)
+        assert written.outcomes == ()
+
+    async def test_a_permanent_failure_is_not_tried_again(self) -> None:
+        """It would fail the same way."""
+        sink = Failing({0}, PERMANENT)
+        await apply(work(*events(1)), sink)
+        assert sink.attempts == [[0], []]
+
+    async def test_outcomes_of_events_of_one_record_are_those_of_the_batch(self) -> None:
+        """What follows the culprit is decided without it."""
+        sink = Failing({1}, PERMANENT)
+        same = [event(0, version=1, name="a"), event(1, version=9), event(2, version=2, name="c")]
+        parts = await apply(work(*same), sink)
+        outcomes = [outcome for _, written in parts for _, outcome in written.outcomes]
+        assert outcomes == [Outcome.APPLIED, Outcome.APPLIED]
+        assert sink.tables.rows["customers", 1].columns == {"name": "c"}
+
+    async def test_letters_that_fail_alone_are_raised(self) -> None:
+        """Nothing is left to divide: the lane pauses, and no record is lost."""
+        sink = Failing(set(), PERMANENT)
+        sink.before_commit = always(PERMANENT)
+        with pytest.raises(PermanentError):
+            await apply(work(letter(record(0)), letter(record(1))), sink)
+        assert sink.next_offset == 0
+
+
+class TestTemporary:
+    async def test_what_passes_within_the_attempts_is_not_divided(self) -> None:
+        """The whole transaction again, after a pause."""
+        sink = Failing({1}, TEMPORARY, times=ATTEMPTS - 1)
+        parts = await apply(work(*events(3)), sink)
+        assert [tried(part) for part, _ in parts] == [[0, 1, 2]]
+        assert sink.attempts == [[0, 1, 2]] * ATTEMPTS
+
+    async def test_attempts_are_spaced(self, looptime: float) -> None:
+        """Two writers that block each other must not meet again at once."""
+        await apply(work(*events(2)), Failing({1}, TEMPORARY, times=2))
+        assert 0.15 <= looptime <= 0.3
+
+    async def test_after_the_attempts_the_lone_culprit_is_raised(self) -> None:
+        """Its neighbours before it are applied; it is no dead letter, and nothing passes it by."""
+        sink = Failing({2}, TEMPORARY)
+        with pytest.raises(TemporaryError):
+            await apply(work(*events(4)), sink)
+        assert (sink.applied, sink.dead, sink.next_offset) == ({0, 1}, [], 2)
+        assert sink.attempts.count([2]) == ATTEMPTS
+
+
+class TestLostConnections:
+    async def test_an_answer_that_was_lost_is_asked_for_again(self) -> None:
+        """The same work runs again, through the fence."""
+        sink = Failing({1}, LOST, times=1)
+        parts = await apply(work(*events(3)), sink)
+        assert [tried(part) for part, _ in parts] == [[0, 1, 2]]
+
+    async def test_a_batch_that_loses_its_connection_again_and_again_is_divided(self) -> None:
+        """While a ping succeeds it may be a record that is too large: the neighbours are applied."""
+        sink = Failing({2}, LOST)
+        with pytest.raises(ConnectionLost):
+            await apply(work(*events(4)), sink)
+        assert (sink.applied, sink.next_offset) == ({0, 1}, 2)
+        assert sink.attempts[: ATTEMPTS + 1] == [[0, 1, 2, 3]] * ATTEMPTS + [[0, 1]]
+
+    async def test_a_lone_record_that_loses_it_is_never_a_dead_letter(self) -> None:
+        """It is raised, however often it is tried: the lane waits."""
+        sink = Failing({0}, LOST)
+        for _ in range(3):
+            with pytest.raises(ConnectionLost):
+                await apply(work(*events(1)), sink)
+        assert (sink.dead, sink.next_offset) == ([], 0)
+
+    async def test_without_an_answer_to_the_ping_nothing_is_divided(self) -> None:
+        """The database is away: everything waits as it is."""
+        sink = Unpinged({0}, LOST)
+        with pytest.raises(Unavailable) as raised:
+            await apply(work(*events(4)), sink)
+        assert raised.value is AWAY
+        assert sink.attempts == [[0, 1, 2, 3]]
+        assert sink.next_offset == 0
+
+    async def test_a_commit_whose_answer_was_lost_meets_the_fence(self) -> None:
+        """Nothing runs twice: the caller looks at the row."""
+        sink = Failing(set(), LOST)
+        sink.after_commit = always(LOST)
+        with pytest.raises(FenceLost):
+            await apply(work(*events(4)), sink)
+        assert (sink.applied, sink.next_offset, sink.transactions) == ({0, 1, 2, 3}, 4, 1)
+
+
+class TestEverythingElse:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            pytest.param(AWAY, id="unavailable"),
+            pytest.param(FenceLost("not ours"), id="fence"),
+            pytest.param(RuntimeError("a bug"), id="unknown"),
+        ],
+    )
+    async def test_what_is_not_the_records_fault_passes_at_once(self, error: Exception) -> None:
+        """No second attempt, no division, no letter."""
+        sink = Failing({1}, error)
+        with pytest.raises(type(error)):
+            await apply(work(*events(4)), sink)
+        assert sink.attempts == [[0, 1, 2, 3]]
+        assert (sink.dead, sink.next_offset) == ([], 0)
+
+    async def test_a_failure_in_a_later_part_keeps_the_earlier_ones(self) -> None:
+        """What was committed was handed out."""
+        sink = Failing({1}, PERMANENT)
+        sink.after_commit = lambda _: setattr(sink, "reachable", False)
+        parts = apply_isolated(work(*events(4)), lease(), sink)
+        assert (await anext(parts))[0].end == 1
+        with pytest.raises(Unavailable):
+            await anext(parts)
+        assert sink.tables.positions[CUSTOMERS].next_offset == 1
+
+
+class TestDivide:
+    def test_two_halves_in_offset_order(self) -> None:
+        """The first ends where the second begins."""
+        whole = Work(tuple(events(5)), (letter(record(2)),), 9)
+        first, second = divide(whole, PERMANENT)
+        assert (tried(first), first.end, tried(second), second.end) == ([0, 1], 2, [2, 3, 4], 9)
+        assert (len(first.letters), len(second.letters)) == (0, 1)
+
+    def test_nothing_to_divide_raises_the_error(self) -> None:
+        """For one event that fails for now, and for none."""
+        for part, error in (
+            (work(*events(1)), TEMPORARY),
+            (work(*events(1)), LOST),
+            (work(end=3), PERMANENT),
+        ):
+            with pytest.raises(type(error)):
+                divide(part, error)
+
+
+def always(error: Exception) -> Callable[[Work], None]:
+    def fail(_: Work) -> None:
+        raise error
+
+    return fail
+
+
+def test_leases_move_with_the_parts() -> None:
+    """The rights of the next part are those of the one before, moved."""
+    assert lease(3).moved_to(7) == Lease(CUSTOMERS, lease().claim_id, 7, 7, "5eed")
+    assert lease(3, handled=9).moved_to(7).handled_offset == 9
