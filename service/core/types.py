@@ -123,9 +123,13 @@ class RowVersion:
     source_offset: int
 
 
+OPERATOR = "upsertd positions reset"
+"""Owns a row that was reset beside a running group: Kafka lets nobody else move that group's offset."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPosition:
-    """A row of `consumer_positions`. `owner` is None after an operator's reset beside a running group."""
+    """A row of `consumer_positions`; `owner` is for people, but for `OPERATOR`."""
 
     next_offset: int
     handled_offset: int

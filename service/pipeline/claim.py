@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.core.types import GroupOffset, LogRange, StoredPosition
+from service.core.types import OPERATOR, GroupOffset, LogRange, StoredPosition
 
 
 class StartKind(StrEnum):
@@ -71,9 +71,8 @@ def choose_start(
 def _wanted(
     stored: StoredPosition | None, group: GroupOffset | None, log: LogRange, policy: StartPolicy
 ) -> Start:
-    if stored is not None and stored.owner is None:
-        # `upsertd positions reset` beside a running group, whose offset nobody else can move: the row is the
-        # operator's last word, whatever the group's offset says and whoever set it.
+    if stored is not None and stored.owner == OPERATOR:
+        # The row is the operator's last word, whatever the group's offset says and whoever set it.
         return Start(stored.next_offset, StartKind.RESET)
     if group is not None and not group.ours:
         return Start(group.offset, StartKind.RESET)

@@ -16,11 +16,10 @@ from sqlalchemy import ColumnElement, Row, and_, insert, select, update
 
 from service.bookkeeping import consumer_positions
 from service.core.errors import TemporaryError
-from service.core.types import Partition, StoredPosition
+from service.core.types import OPERATOR, Partition, StoredPosition
 from service.database import Database, DuplicateKey, Transaction
 
 RESET_ATTEMPTS = 3
-OPERATOR = "upsertd positions reset"
 
 _FIELDS = tuple(StoredPosition.__slots__)
 _POSITION = tuple(consumer_positions.c[name] for name in _FIELDS)
@@ -98,8 +97,8 @@ def position_after_reset(before: StoredPosition | None, target: Target) -> Store
         # The owner's fence fails from now on.
         claim_id=secrets.token_hex(16),
         epoch=1 if before is None else before.epoch + 1,
-        # Nobody's row is obeyed by the next claim against a group offset that could not follow.
-        owner=OPERATOR if target.group_follows else None,
+        # The next claim obeys the operator's row against a group offset that could not follow.
+        owner=None if target.group_follows else OPERATOR,
         cluster_id=target.cluster_id,
     )
 

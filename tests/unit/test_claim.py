@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.core.types import GroupOffset, LogRange, StoredPosition
+from service.core.types import OPERATOR, GroupOffset, LogRange, StoredPosition
 from service.pipeline.claim import (
     ALARMS,
     Halt,
@@ -50,16 +50,19 @@ def choose(
             position(50), ours(60), Start(50, StartKind.RESTORED), id="group-ahead-database-restored"
         ),
         pytest.param(
-            position(50, owner=None), ours(60), Start(50, StartKind.RESET), id="positions-reset-group-ahead"
+            position(50, owner=OPERATOR),
+            ours(60),
+            Start(50, StartKind.RESET),
+            id="positions-reset-and-group-ahead",
         ),
         pytest.param(
-            position(50, owner=None),
+            position(50, owner=OPERATOR),
             reset(60),
             Start(50, StartKind.RESET),
             id="positions-reset-after-another",
         ),
         pytest.param(
-            position(50, owner=None), None, Start(50, StartKind.RESET), id="positions-reset-no-group"
+            position(50, owner=OPERATOR), None, Start(50, StartKind.RESET), id="positions-reset-no-group"
         ),
         pytest.param(position(50), reset(60), Start(60, StartKind.RESET), id="operator-reset-forward"),
         pytest.param(position(50), reset(20), Start(20, StartKind.RESET), id="operator-reset-backward"),

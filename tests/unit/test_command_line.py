@@ -17,10 +17,10 @@ from service.commands.positions import Seen, Wish, standing
 from service.commands.terminal import described, printable, table
 from service.commands.words import kafka_explained, plain_words
 from service.core.errors import Unavailable
-from service.core.types import GroupOffset, LogRange, Partition, StoredPosition
+from service.core.types import OPERATOR, GroupOffset, LogRange, Partition, StoredPosition
 from service.pipeline.claim import StartPolicy
 from service.stores.dead_letters import StoredLetter, WholeLetter
-from service.stores.positions import OPERATOR, Target, position_after_reset
+from service.stores.positions import Target, position_after_reset
 
 PATHS = [
     "",
@@ -302,9 +302,9 @@ def test_a_target_outside_of_the_log_is_refused(offset: int) -> None:
         Wish(ORDERS, offset, to_latest=False).target(LOG)
 
 
-@pytest.mark.parametrize(("group_follows", "owner"), [(False, None), (True, OPERATOR)])
+@pytest.mark.parametrize(("group_follows", "owner"), [(True, None), (False, OPERATOR)])
 def test_a_reset_row_begins_anew(group_follows: bool, owner: str | None) -> None:
-    """Old fences fail and old cache entries miss; where the group's offset stays, the row is nobody's."""
+    """Old fences fail, old entries miss; where the group stays behind, the row is the operator's."""
     before = stored(7, cluster_id="old")
     after = position_after_reset(before, Target(ORDERS, 4, "new", group_follows))
     assert (after.next_offset, after.handled_offset, after.epoch) == (4, 4, before.epoch + 1)
