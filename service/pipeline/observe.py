@@ -63,5 +63,9 @@ class Observer:
             if each is not None:
                 self._metrics.lane_paused.labels(partition.topic, str(partition.number), each).set(value)
 
+    def left(self, partition: Partition) -> None:
+        """A partition is not ours any more: what its gauges say is its next owner's business."""
+        self._metrics.forget(partition)
+
     def _count(self, outcome: Outcome, number: int) -> None:
         self._metrics.events.labels(self._entity, outcome.value).inc(number)

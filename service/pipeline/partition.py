@@ -69,12 +69,10 @@ class Lane(Patience):
         try:
             while not self._draining:
                 await self._hold()
-        except NotOwner:
-            log.info("partition belongs to another member", partition=str(self.partition))
+        except NotOwner as reason:
+            self._pause("unassigned", str(reason))
         except Drained:
             log.info("drained before the step was done", partition=str(self.partition), step=self.step)
-        finally:
-            self._resume()
 
     async def _hold(self) -> None:
         """Claim the partition and read it until the lane drains or the claim is lost."""

@@ -24,9 +24,9 @@ class Drained(Exception):
 class Patience:
     """What a lane is doing, why it pauses, and how it waits.
 
-    `paused` names why it does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`, `error`) or
-    is None, with `detail` for people, since `paused_at`; `step` says what it is doing, `moved_at` when it
-    last got ahead or had nothing left to read (both in the loop's time).
+    `paused` names why it does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`, `error`,
+    `unassigned`) or is None, with `detail` for people, since `paused_at`; `step` says what it is doing,
+    `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
     """
 
     def __init__(self, partition: Partition, observe: Observer) -> None:
@@ -45,6 +45,10 @@ class Patience:
         # A wait that has just run out cannot be shortened any more.
         if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(self._loop_time())
+
+    def forget(self) -> None:
+        """Take the lane's gauges back: its partition's next owner speaks for it."""
+        self._observe.left(self.partition)
 
     async def _patiently(self, step: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
         """Try a step until it succeeds, pausing with backoff; raises what says that trying is in vain.

@@ -82,6 +82,8 @@ class Consumer:
         if pending:
             log.warning("lanes cut off", unfinished=unfinished)
             await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        for lane, _task in leaving.values():
+            lane.forget()
         return unfinished
 
 

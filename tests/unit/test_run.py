@@ -187,3 +187,15 @@ async def test_lanes_that_leave_together_drain_together(world: World, join: Join
     await consumer.on_revoked([CUSTOMERS, OTHER])
     assert looptime < REVOKE_SECONDS + 1
     assert world.kafka.group_offsets[OTHER] == GroupOffset(2, ours=True)
+
+
+async def test_a_lane_that_has_left_takes_its_gauges_with_it(world: World, join: Join) -> None:
+    """The next owner speaks for the partition."""
+    world.sink.reachable = False
+    consumer = join()
+    await consumer.start()
+    await asyncio.sleep(1)
+    pauses = {"topic": "customers", "partition": "0", "reason": "database"}
+    assert world.count("upsertd_lane_paused", **pauses) == 1
+    await consumer.stop(1)
+    assert world.count("upsertd_lane_paused", **pauses) == 0
