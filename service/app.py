@@ -29,7 +29,7 @@ from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
 from service.pipeline.observe import Observer
 from service.pipeline.partition import Lane
-from service.pipeline.process import Path
+from service.pipeline.process import Route
 from service.pipeline.retry import jittered_delays
 from service.pipeline.run import Consumer
 from service.schema import require_schema
@@ -96,9 +96,11 @@ class Service:
             background.create_task(self.http.serve(), name="http")
             monitor = background.create_task(self.monitor.run(), name="monitor")
             log.info("started", version=VERSION, owner=self._owner, port=self.http.port)
-            await _until(stopping, self._consume())
-            log.info("draining")
-            unfinished = await self.consumer.stop(self._settings.shutdown.timeout_seconds)
+            try:
+                await _until(stopping, self._consume())
+            finally:  # also when the server or the monitor has failed
+                log.info("draining")
+                unfinished = await self.consumer.stop(self._settings.shutdown.timeout_seconds)
             monitor.cancel()
             self.http.stop()
         for lane in unfinished:
@@ -132,7 +134,7 @@ class Service:
         return Lane(
             partition,
             self.source,
-            Path(entity.name, decoder(entity), self.cache, self.sink, observe),
+            Route(entity.name, decoder(entity), self.cache, self.sink, observe),
             owner=self._owner,
             policy=start_policy(kafka),
             limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),

@@ -15,12 +15,14 @@ from service.core.health import Liveness, PartHealth, Readiness, Status
 from service.core.types import Partition
 from service.pipeline.partition import Lane
 from service.telemetry.logging import get_logger
-from service.telemetry.metrics import Metrics
+from service.telemetry.metrics import LETTER_STATUSES, Metrics
 
 PROBE_SECONDS = 5.0
 ROUND_SECONDS = 3.0
-# A lane that stands still for this long without a named reason is stuck.
+# A lane that stands still for this long, with records to read and without a named reason, is stuck.
 STUCK_SECONDS = 60.0
+# A lane that Kafka took its partition from is given back or revoked by a rebalance, which ends by then.
+UNASSIGNED_SECONDS = 120.0
 # A pause that is over at once is weather, not news.
 PAUSE_SECONDS = 2.0
 
@@ -51,6 +53,7 @@ class Monitor:
         self._ends = ends
         self._letters = letters
         self._metrics = metrics
+        self._behind: set[Partition] = set()
         self._parts = {
             name: PartHealth(name, probe.when_away, "not asked yet") for name, probe in probes.items()
         }
@@ -58,9 +61,8 @@ class Monitor:
     async def run(self) -> None:
         """Look after everything, round after round, until cancelled."""
         while True:
-            await asyncio.gather(*map(self._probe, self._probes))
-            for measure in (self._measure_lag, self._count_letters):
-                await self._measure(measure)
+            measures = map(self._measure, (self._measure_lag, self._count_letters))
+            await asyncio.gather(*map(self._probe, self._probes), *measures)
             await asyncio.sleep(ROUND_SECONDS)
 
     def ready(self) -> Readiness:
@@ -69,16 +71,21 @@ class Monitor:
 
     def live(self) -> Liveness:
         """Lanes without progress for a minute, unless something has a name for it."""
-        if self._parts["kafka"].status is not Status.OK:
+        if any(part.status is Status.FAILING for part in self._parts.values()):
             return Liveness()
         now = asyncio.get_running_loop().time()
         return Liveness(
             tuple(
                 f"lane {lane.partition} at {lane.step} for {now - lane.moved_at:.0f} s"
                 for lane in self._lanes()
-                if lane.paused is None and now - lane.moved_at > STUCK_SECONDS
+                if self._is_stuck(lane, now)
             )
         )
+
+    def _is_stuck(self, lane: Lane, now: float) -> bool:
+        if lane.paused == "unassigned":
+            return now - lane.paused_at > UNASSIGNED_SECONDS
+        return lane.paused is None and lane.partition in self._behind and now - lane.moved_at > STUCK_SECONDS
 
     def _paused_lanes(self) -> Iterator[PartHealth]:
         now = asyncio.get_running_loop().time()
@@ -116,15 +123,18 @@ class Monitor:
             log.exception("not measured", what=measure.__name__)
 
     async def _measure_lag(self) -> None:
-        lanes = {lane.partition: lane for lane in self._lanes() if lane.position >= 0}
-        if not lanes:
-            return
-        for partition, end in (await self._ends(tuple(lanes))).items():
-            lag = max(0, end - lanes[partition].position)
-            self._metrics.consumer_lag.labels(partition.topic, str(partition.number)).set(lag)
-            if lag == 0:
-                lanes[partition].caught_up()
+        ends = await self._ends([lane.partition for lane in self._lanes() if lane.position >= 0])
+        self._behind.clear()
+        for lane in self._lanes():  # as they are now: some may have left meanwhile
+            if lane.partition in ends and lane.position >= 0:
+                lag = max(0, ends[lane.partition] - lane.position)
+                self._metrics.consumer_lag.labels(lane.partition.topic, str(lane.partition.number)).set(lag)
+                if lag:
+                    self._behind.add(lane.partition)
+                else:
+                    lane.caught_up()
 
     async def _count_letters(self) -> None:
-        for status, number in (await self._letters()).items():
-            self._metrics.dead_letters.labels(status).set(number)
+        letters = await self._letters()
+        for status in LETTER_STATUSES:
+            self._metrics.dead_letters.labels(status).set(letters.get(status, 0))

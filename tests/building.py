@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from service.core.errors import PermanentError
+from service.core.errors import PermanentError, TemporaryError, Unavailable
 from service.core.types import (
     DeadLetter,
     Event,
@@ -150,3 +150,13 @@ def decode_message(record: Record) -> Event:
         record=record,
         columns=body["columns"],
     )
+
+
+class Unheard:
+    """Hears how a batch gets on, and keeps it to itself."""
+
+    def retrying(self, error: TemporaryError | Unavailable) -> None:
+        """Nothing."""
+
+    def reached(self, offset: int) -> None:
+        """Nothing."""

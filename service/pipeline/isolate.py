@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import islice
+from typing import Protocol, TypeVar
 
 from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
 from service.core.ports import Sink
@@ -17,8 +18,22 @@ from service.pipeline.retry import jittered_delays
 
 ATTEMPTS = 3
 
+Item = TypeVar("Item", Event, DeadLetter)
 
-async def apply_isolated(work: Work, lease: Lease, sink: Sink) -> AsyncIterator[tuple[Work, Written]]:
+
+class Progress(Protocol):
+    """Hears how a batch gets on: a transaction that is run again, a part that is committed."""
+
+    def retrying(self, error: TemporaryError | Unavailable) -> None:
+        """A transaction failed for now and is run again."""
+
+    def reached(self, offset: int) -> None:
+        """Everything below `offset` is committed."""
+
+
+async def apply_isolated(
+    work: Work, lease: Lease, sink: Sink, progress: Progress
+) -> AsyncIterator[tuple[Work, Written]]:
     """Apply `work` whole, or in parts around its culprits; yields each part once it is committed.
 
     A record that fails for good becomes a dead letter. A lone record that fails for now is raised
@@ -27,53 +42,62 @@ async def apply_isolated(work: Work, lease: Lease, sink: Sink) -> AsyncIterator[
     parts = [work]
     while parts:
         part = parts.pop()
+        # A part has failed as a piece of the whole already: looking for the culprit takes long enough.
+        attempts = ATTEMPTS if part is work else 1
         try:
-            written = await _attempt(part, lease, sink)
+            written = await _attempt(part, lease, sink, progress, attempts)
         except (PermanentError, TemporaryError, ConnectionLost) as error:
             parts.extend(reversed(divide(part, error)))
             continue
         lease = lease.moved_to(part.end)
+        progress.reached(part.end)
         yield part, written
 
 
-async def _attempt(part: Work, lease: Lease, sink: Sink) -> Written:
-    """Run the transaction up to `ATTEMPTS` times where another run may help.
+async def _attempt(part: Work, lease: Lease, sink: Sink, progress: Progress, attempts: int) -> Written:
+    """Run the transaction up to `attempts` times where another run may help.
 
     After a lost connection its outcome is unknown: the next run meets the fence, which tells. A record
     too large for a packet looks like a lost connection too, but then a ping succeeds.
     """
-    for delay_seconds in islice(jittered_delays(), ATTEMPTS - 1):
+    for delay_seconds in islice(jittered_delays(), attempts - 1):
         try:
             return await sink.apply(part, lease)
-        except TemporaryError:
+        except TemporaryError as error:
+            progress.retrying(error)
             await asyncio.sleep(delay_seconds)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            progress.retrying(error)
             await sink.ping()
     return await sink.apply(part, lease)
 
 
 def divide(part: Work, error: PermanentError | TemporaryError | Unavailable) -> tuple[Work, ...]:
     """The parts to try instead of `part`; raises `error` when there is nothing left to divide."""
-    if len(part.events) > 1:
+    if len(part.events) + len(part.letters) > 1:
         return _halves(part)
-    if len(part.events) == 1 and isinstance(error, PermanentError):
-        letter = _letter_of(part.events[0], error)
-        return (Work((), _in_offset_order((*part.letters, letter)), part.end),)
+    if part.events and isinstance(error, PermanentError):
+        return (Work((), (_letter_of(part.events[0], error),), part.end),)
     raise error
 
 
 def _halves(part: Work) -> tuple[Work, Work]:
-    middle = len(part.events) // 2
-    cut = part.events[middle].record.offset
-    before = tuple(letter for letter in part.letters if letter.record.offset < cut)
+    events = [event.record.offset for event in part.events]
+    letters = [letter.record.offset for letter in part.letters]
+    offsets = sorted(events + letters)
+    cut = offsets[len(offsets) // 2]
     return (
-        Work(part.events[:middle], before, cut),
-        Work(part.events[middle:], part.letters[len(before) :], part.end),
+        Work(_before(cut, part.events), _before(cut, part.letters), cut),
+        Work(_from(cut, part.events), _from(cut, part.letters), part.end),
     )
 
 
-def _in_offset_order(letters: tuple[DeadLetter, ...]) -> tuple[DeadLetter, ...]:
-    return tuple(sorted(letters, key=lambda letter: letter.record.offset))
+def _before(cut: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.record.offset < cut)
+
+
+def _from(cut: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.record.offset >= cut)
 
 
 def _letter_of(event: Event, error: PermanentError) -> DeadLetter:

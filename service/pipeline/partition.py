@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, Unavailable
 from service.core.ports import Source
-from service.core.types import Batch, GroupOffset, Lease, Partition, Work
+from service.core.types import OPERATOR, Batch, GroupOffset, Lease, Partition, Work
 from service.pipeline.batching import BatchLimits, fitting_records, size_bytes, within_bytes
 from service.pipeline.claim import ALARMS, Halt, Start, StartPolicy, choose_start, claimed_position
 from service.pipeline.patience import Drained, Patience
-from service.pipeline.process import Path, process
+from service.pipeline.process import Route, process
 from service.pipeline.retry import LONGEST_DELAY_SECONDS
 from service.telemetry.logging import get_logger
 
@@ -28,6 +28,8 @@ SETTLE_SECONDS = 1.0
 ROW_CHECK_SECONDS = 3.0
 HALT_CHECK_SECONDS = 2.0
 CLAIM_AGAIN_SECONDS = 0.2
+# A commit that does not get through takes its deadline: the lane has better things to do meanwhile.
+COMMIT_AGAIN_SECONDS = 5.0
 
 log = get_logger(__name__)
 
@@ -43,22 +45,27 @@ class Lane(Patience):
         self,
         partition: Partition,
         source: Source,
-        path: Path,
+        route: Route,
         *,
         owner: str,
         policy: StartPolicy,
         limits: BatchLimits,
     ) -> None:
-        super().__init__(partition, path.observe)
+        super().__init__(partition, route.observe)
         self.position = -1
         self._source = source
-        self._path = path
+        self._route = route
         self._owner = owner
         self._policy = policy
         self._limits = limits
         self._next_records = limits.max_records
         self._settled_at = self._checked_at = self._commit_from = self.moved_at
         self._committed = self._fetched = -1
+
+    def reached(self, offset: int) -> None:
+        """A part of the batch in hand is committed: the lane gets ahead, if slowly."""
+        self.moved_at = self._loop_time()
+        self._resume()
 
     def caught_up(self) -> None:
         """There is nothing beyond the lane's position: standing still is no lack of progress."""
@@ -98,10 +105,12 @@ class Lane(Patience):
             if lease is not None:
                 self._resume()
                 return lease
+            if self._draining:
+                raise Drained
 
     async def _try_claim(self) -> Lease | None:
         """Read the row, then the group's offset, then write the claim if the row is still the same."""
-        stored = await self._path.sink.position(self.partition)
+        stored = await self._route.sink.position(self.partition)
         group = await self._source.group_offset(self.partition)
         log_range = await self._source.log_range(self.partition)
         cluster_id = await self._source.cluster_id()
@@ -109,9 +118,14 @@ class Lane(Patience):
         if isinstance(start, Halt):
             await self._halt(start)
             return None
+        if stored is not None and stored.owner == OPERATOR:
+            # Before the claim forgets whose word this is: what the group's offset says would count again.
+            await self._source.commit(self.partition, start.offset)
+            group = GroupOffset(start.offset, ours=True)
         claimed = claimed_position(stored, start, cluster_id, self._owner)
-        if not await self._path.sink.claim(self.partition, stored, claimed):
-            return None  # somebody was faster: look again
+        if not await self._route.sink.claim(self.partition, stored, claimed):
+            await self._wait_for(CLAIM_AGAIN_SECONDS)  # somebody was faster: look again
+            return None
         if group != GroupOffset(start.offset, ours=True):
             await self._source.commit(self.partition, start.offset)
         self._committed = start.offset
@@ -129,11 +143,9 @@ class Lane(Patience):
             log.error("partition halted", partition=str(self.partition), reason=halt.reason)
         self._pause("halted", halt.reason)
         await self._wait_for(HALT_CHECK_SECONDS)
-        if self._draining:
-            raise Drained
 
     def _note_claim(self, start: Start, epoch: int) -> None:
-        self._path.observe.claimed(self.partition, start.kind)
+        self._route.observe.claimed(self.partition, start.kind)
         write = log.error if start.kind in ALARMS else log.info
         write(
             "claimed",
@@ -169,11 +181,11 @@ class Lane(Patience):
 
     async def _fetch(self, wait_seconds: float, max_records: int | None = None) -> Batch:
         async def fetch() -> Batch:
-            async with self._interruptible(wait_seconds + FETCH_WAIT_SECONDS):
-                return await self._source.fetch(
-                    self.partition, max_records or self._next_records, wait_seconds
-                )
-            return Batch((), self._fetched)  # the wait was cut short
+            batch = Batch((), self._fetched)  # what there is when a drain cuts the wait short
+            async with self._interruptible():
+                records = max_records or self._next_records
+                batch = await self._source.fetch(self.partition, records, wait_seconds)
+            return batch  # noqa: RET504 - a wait that was cut short does not come to the line above
 
         batch = await self._patiently("fetch", fetch)
         self._fetched = batch.end
@@ -195,8 +207,8 @@ class Lane(Patience):
 
     async def _process(self, batch: Batch, lease: Lease) -> Lease:
         begun = self._loop_time()
-        after = await self._patiently("process", lambda: process(batch, lease, self._path))
-        self._path.observe.processed(self._loop_time() - begun)
+        after = await self._patiently("process", lambda: process(batch, lease, self._route, self))
+        self._route.observe.processed(self._loop_time() - begun)
         if after != lease:
             self._settled_at = self._checked_at = self._loop_time()
         return after
@@ -217,7 +229,7 @@ class Lane(Patience):
     async def _write_position(self, lease: Lease) -> Lease:
         alone = Work((), (), self.position)
         try:
-            await self._patiently("position", lambda: self._path.sink.apply(alone, lease))
+            await self._patiently("position", lambda: self._route.sink.apply(alone, lease))
         except FenceLost as fence:
             return await self._look_at_row(lease, str(fence))
         self._settled_at = self._checked_at = self._loop_time()
@@ -230,14 +242,14 @@ class Lane(Patience):
             await self._source.commit(self.partition, offset)
         except Unavailable as error:
             log.warning("offset not committed", partition=str(self.partition), reason=str(error))
-            self._commit_from = self._loop_time() + SETTLE_SECONDS
-            self._path.observe.committed("unavailable")
+            self._commit_from = self._loop_time() + COMMIT_AGAIN_SECONDS
+            self._route.observe.committed("unavailable")
         else:
             self._committed = offset
-            self._path.observe.committed("ok")
+            self._route.observe.committed("ok")
 
     async def _check_row(self, lease: Lease) -> Lease:
-        stored = await self._patiently("row", lambda: self._path.sink.position(self.partition))
+        stored = await self._patiently("row", lambda: self._route.sink.position(self.partition))
         self._checked_at = self._loop_time()
         if stored and (stored.claim_id, stored.next_offset) == (lease.claim_id, lease.expected):
             return lease
@@ -248,9 +260,9 @@ class Lane(Patience):
 
         Raises `ClaimLost` when it is to be claimed again, `NotOwner` when Kafka says that it is not ours.
         """
-        stored = await self._patiently("row", lambda: self._path.sink.position(self.partition))
+        stored = await self._patiently("row", lambda: self._route.sink.position(self.partition))
         if stored is None or stored.claim_id != lease.claim_id:
-            self._path.observe.fenced()
+            self._route.observe.fenced()
             # Asking Kafka: it takes this commit only from the owner.
             await self._patiently("commit", lambda: self._source.commit(self.partition, lease.expected))
             raise ClaimLost(f"{why}, another claim stands there")

@@ -50,6 +50,14 @@ class Patience:
         """Take the lane's gauges back: its partition's next owner speaks for it."""
         self._observe.left(self.partition)
 
+    def retrying(self, error: TemporaryError | Unavailable) -> None:
+        """A step failed for now and is tried again."""
+        if isinstance(error, TemporaryError):
+            self._observe.retried()
+            self._pause("temporary", str(error))
+        else:
+            self._pause(error.part, str(error))
+
     async def _patiently(self, step: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
         """Try a step until it succeeds, pausing with backoff; raises what says that trying is in vain.
 
@@ -61,11 +69,8 @@ class Patience:
                 result = await attempt()
             except (FenceLost, NotOwner, OffsetOutOfRange, Drained):
                 raise
-            except Unavailable as error:
-                self._pause(error.part, str(error))
-            except TemporaryError as error:
-                self._observe.retried()
-                self._pause("temporary", str(error))
+            except (TemporaryError, Unavailable) as error:
+                self.retrying(error)
             except Exception as error:
                 log.exception("unexpected error", partition=str(self.partition), step=step)
                 self._pause("error", type(error).__name__)
@@ -83,8 +88,8 @@ class Patience:
             await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def _interruptible(self, seconds: float) -> AsyncIterator[None]:
-        """A wait that is over after `seconds`, or at once when the lane is to drain."""
+    async def _interruptible(self, seconds: float | None = None) -> AsyncIterator[None]:
+        """A wait that is over after `seconds`, or at once when the lane is to drain; never raises for it."""
         try:
             async with asyncio.timeout(0 if self._draining else seconds) as self._wait:
                 yield

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from service.core.errors import PermanentError
 from service.core.ports import Decode, ProcessedCache, Sink
 from service.core.types import Batch, DeadLetter, Event, Lease, Record, Work
-from service.pipeline.isolate import apply_isolated
+from service.pipeline.isolate import Progress, apply_isolated
 from service.pipeline.observe import Observer
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Route:
     """What every batch of a lane passes through; `entity` is what its topic carries."""
 
     entity: str
@@ -28,38 +28,39 @@ class Path:
     observe: Observer
 
 
-async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
+async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) -> Lease:
     """Take a batch to its outcomes; returns the lease as it stands in SQL afterwards.
 
     A batch of cache hits, or without records, needs no transaction and returns the lease unchanged: the
     caller moves on in memory and has the position written later. Raises what `Sink.apply` raises; then a
     part of the batch may have been committed, and only the position's row tells how far.
     """
-    events, letters = decode_all(batch.records, path)
-    seen = await path.cache.seen(events, lease)
+    events, letters = decode_all(batch.records, route)
+    seen = await route.cache.seen(events, lease)
     fresh = tuple(event for event in events if event.event_id not in seen)
     after = lease
     if fresh or letters:
-        async for part, written in apply_isolated(Work(fresh, letters, batch.end), lease, path.sink):
+        work = Work(fresh, letters, batch.end)
+        async for part, written in apply_isolated(work, lease, route.sink, progress):
             after = after.moved_to(part.end)
             # Strictly after the commit, or a crash in between makes the cache know more than SQL.
-            await path.cache.remember(written.marked, after)
-            path.observe.written(part, written)
-    path.observe.taken(batch, events, seen, lease)
+            await route.cache.remember(written.marked, after)
+            route.observe.written(part, written)
+    route.observe.taken(batch, events, seen, lease)
     return after
 
 
-def decode_all(records: Iterable[Record], path: Path) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
+def decode_all(records: Iterable[Record], route: Route) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
     """Decode each record to an event, or to the dead letter that says why it cannot be one."""
     events: list[Event] = []
     letters: list[DeadLetter] = []
     for record in records:
         try:
-            events.append(path.decode(record))
+            events.append(route.decode(record))
         except PermanentError as error:
-            letters.append(_letter(record, error, path.entity))
+            letters.append(_letter(record, error, route.entity))
         except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
-            letters.append(_letter(record, _unforeseen(error), path.entity))
+            letters.append(_letter(record, _unforeseen(error), route.entity))
     return tuple(events), tuple(letters)
 
 

@@ -30,6 +30,7 @@ class Consumer:
         self._source = source
         self._make_lane = make_lane
         self._lanes: dict[Partition, tuple[Lane, asyncio.Task[None]]] = {}
+        self._stopping = False
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -49,6 +50,7 @@ class Consumer:
 
     async def stop(self, seconds: float) -> tuple[str, ...]:
         """Drain every lane, leave the group; names the lanes that could not finish within `seconds`."""
+        self._stopping = True
         unfinished = await self._drain(tuple(self._lanes), seconds)
         await self._source.stop()
         return unfinished
@@ -56,6 +58,8 @@ class Consumer:
     async def on_assigned(self, partitions: Collection[Partition]) -> None:
         """Start a lane for each partition."""
         await self._drain([each for each in partitions if each in self._lanes], REVOKE_SECONDS)
+        if self._stopping:
+            return
         for partition in partitions:
             lane = self._make_lane(partition)
             task = asyncio.create_task(lane.run(), name=f"lane {partition}")

@@ -181,9 +181,9 @@ class SqlSink:
     async def _replace_lines(self, transaction: Transaction, lines: Lines, changes: Sequence[Change]) -> None:
         replaced = [change for change in changes if change.lines is not None]
         table, parent = lines.table, lines.parent
-        existing = [change.entity_id for change in replaced if not change.is_new]
-        if existing:
-            await transaction.execute(delete(table).where(table.c[parent].in_(existing)))
+        if replaced:
+            orders = [change.entity_id for change in replaced]
+            await transaction.execute(delete(table).where(table.c[parent].in_(orders)))
         rows = [{parent: change.entity_id, **line} for change in replaced for line in change.lines or ()]
         if rows:
             await transaction.execute(insert_new(table), _in_key_order(table, rows))

@@ -29,7 +29,6 @@ from service.core.errors import Unavailable
 from service.core.types import GroupOffset, LogRange, Partition
 from service.sources.kafka_closing import finishes
 from service.sources.kafka_errors import answered
-from service.sources.kafka_logging import calm_aiokafka
 from service.sources.kafka_options import KafkaOptions, connection_settings
 
 METADATA = "upsertd"
@@ -51,7 +50,6 @@ class KafkaAdmin:
     """Asks Kafka about one group and its topics; every call raises `Unavailable` after `deadline_seconds`."""
 
     def __init__(self, options: KafkaOptions, *, deadline_seconds: float = 8) -> None:
-        calm_aiokafka()
         self._group_id = options.group_id
         self._topics = options.topics
         self._settings = connection_settings(options)

@@ -107,7 +107,7 @@ class Metrics:
             registry=registry,
         )
         self.fenced = Counter(
-            "upsertd_fenced", "Transactions that the position's fence turned away", registry=registry
+            "upsertd_fenced", "Times that another claim stood in the position's row", registry=registry
         )
         self.lane_paused = Gauge(
             "upsertd_lane_paused",

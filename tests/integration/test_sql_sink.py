@@ -27,7 +27,7 @@ from service.database import Transaction
 from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
-from service.pipeline.process import Path, process
+from service.pipeline.process import Route, process
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -36,6 +36,7 @@ from tests.building import (
     CUSTOMERS,
     NOON,
     ORDERS,
+    Unheard,
     at,
     decode_message,
     event,
@@ -111,7 +112,7 @@ async def write_patiently(world: SqlWorld, held: Lease, batch: Sequence[Event]) 
 
 
 async def isolated(world: SqlWorld, held: Lease, whole: Work) -> list[tuple[Work, Written]]:
-    return [part async for part in apply_isolated(whole, held, world.sink)]
+    return [part async for part in apply_isolated(whole, held, world.sink, Unheard())]
 
 
 def some_customers(count: int, first: int, **columns: object) -> list[Event]:
@@ -154,10 +155,10 @@ class TestCost:
         """And no connection."""
         held = await claimed(world)
         observe = Observer(Metrics("test", ["customers"]), "customers", lambda: at(0))
-        path = Path("customers", decode_message, InMemoryProcessedCache(), world.sink, observe)
-        held = await process(Batch((record(0, message("a")),), 1), held, path)
+        path = Route("customers", decode_message, InMemoryProcessedCache(), world.sink, observe)
+        held = await process(Batch((record(0, message("a")),), 1), held, path, Unheard())
         again = Batch((record(1, message("a")),), 2)
-        assert await questions_during(mariadb, lambda: process(again, held, path)) == 0
+        assert await questions_during(mariadb, lambda: process(again, held, path, Unheard())) == 0
 
 
 def parts_of(kind: str, count: int, first: int) -> Sequence[Event | DeadLetter]:

@@ -18,7 +18,7 @@ from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
 from service.pipeline.observe import Observer
 from service.pipeline.partition import Lane
-from service.pipeline.process import Path
+from service.pipeline.process import Route
 from service.pipeline.run import Consumer
 from service.telemetry.metrics import Metrics
 from service.testing.source import InMemoryKafka
@@ -85,7 +85,7 @@ class Member:
         lane = _MortalLane(
             partition,
             self.source,
-            Path(entity.name, decoder(entity), parts.cache, StagedSink(parts.sink, self.steps), observer),
+            Route(entity.name, decoder(entity), parts.cache, StagedSink(parts.sink, self.steps), observer),
             owner="planted",
             policy=StartPolicy(),
             limits=BatchLimits(max_records=self._batch_records),

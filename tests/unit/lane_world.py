@@ -14,7 +14,7 @@ from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
 from service.pipeline.observe import Observer
 from service.pipeline.partition import Lane
-from service.pipeline.process import Path
+from service.pipeline.process import Route
 from service.telemetry.metrics import Metrics
 from service.testing.cache import InMemoryProcessedCache
 from service.testing.sink import InMemorySink
@@ -104,7 +104,7 @@ class World:
         limits: BatchLimits | None = None,
     ) -> Lane:
         observe = Observer(self.metrics, "customers", lambda: at(0))
-        path = Path("customers", decode_message, self.cache, self.sink, observe)
+        path = Route("customers", decode_message, self.cache, self.sink, observe)
         return Lane(
             partition,
             source,

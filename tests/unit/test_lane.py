@@ -20,7 +20,12 @@ from service.core.errors import (
 from service.core.types import Batch, GroupOffset, Partition, StoredPosition, Work
 from service.pipeline.batching import BatchLimits, fitting_records, within_bytes
 from service.pipeline.claim import StartPolicy
-from service.pipeline.partition import HALT_CHECK_SECONDS, ROW_CHECK_SECONDS, SETTLE_SECONDS
+from service.pipeline.partition import (
+    COMMIT_AGAIN_SECONDS,
+    HALT_CHECK_SECONDS,
+    ROW_CHECK_SECONDS,
+    SETTLE_SECONDS,
+)
 from service.testing.sink import InMemorySink
 from service.testing.source import InMemorySource
 from tests.building import CUSTOMERS, message, position, record
@@ -477,7 +482,7 @@ class TestOutages:
         await moments(0.2)
         assert world.applied == {0, 1}
         assert world.committed == GroupOffset(0, ours=True)
-        await moments(8)
+        await moments(4 * COMMIT_AGAIN_SECONDS)
         assert world.committed == GroupOffset(2, ours=True)
 
     async def test_a_commit_that_fails_in_an_unforeseen_way_is_repeated_too(self, world: World) -> None:
@@ -561,7 +566,7 @@ class TestPositions:
         await moments()
         world.kafka.fail("commit", Unavailable("coordinator", part="kafka"))
         world.produce("b-1")
-        await moments(0.6)
+        await moments(COMMIT_AGAIN_SECONDS - 0.4)
         world.produce("c-2")
         await moments(0.3)
         world.produce("a-0")

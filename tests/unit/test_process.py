@@ -9,11 +9,11 @@ import pytest
 from service.core.errors import ConnectionLost, FenceLost, PermanentError, Unavailable
 from service.core.types import Batch, Event, Lease, Record, Work
 from service.pipeline.observe import Observer
-from service.pipeline.process import Path, decode_all, process
+from service.pipeline.process import Route, decode_all, process
 from service.telemetry.metrics import Metrics
 from service.testing.cache import InMemoryProcessedCache
 from service.testing.sink import InMemorySink
-from tests.building import CUSTOMERS, at, decode_message, event, lease, message, position, record
+from tests.building import CUSTOMERS, Unheard, at, decode_message, event, lease, message, position, record
 
 pytestmark = pytest.mark.looptime
 
@@ -29,7 +29,7 @@ class World:
         self.sink.after_commit = lambda work: self.calls.append(f"committed {work.end}")
         self.cache = Noting(self.calls)
         observe = Observer(self.metrics, "customers", lambda: at(60))
-        self.path = Path("customers", decode_message, self.cache, self.sink, observe)
+        self.path = Route("customers", decode_message, self.cache, self.sink, observe)
 
     async def process(
         self, *values: bytes | None, end: int | None = None, held: Lease | None = None
@@ -38,7 +38,7 @@ class World:
         first = held.expected
         records = tuple(record(first + number, value) for number, value in enumerate(values))
         batch = Batch(records, first + len(values) if end is None else end)
-        return await process(batch, held, self.path)
+        return await process(batch, held, self.path, Unheard())
 
     def outcome(self, name: str) -> int:
         labels = {"entity": "customers", "outcome": name}
@@ -168,7 +168,7 @@ async def test_letters_need_a_transaction_but_no_cache(world: World) -> None:
 
 
 class TestDecoding:
-    def path(self, error: Exception | None) -> Path:
+    def path(self, error: Exception | None) -> Route:
         world = World()
 
         def decode(given: Record) -> Event:
@@ -176,7 +176,7 @@ class TestDecoding:
                 raise error
             return event(given.offset)
 
-        return Path("customers", decode, world.cache, world.sink, world.path.observe)
+        return Route("customers", decode, world.cache, world.sink, world.path.observe)
 
     def test_a_failure_is_a_letter_between_its_neighbours(self) -> None:
         """With the reason in the decoder's words."""

@@ -13,20 +13,21 @@ from service.pipeline import isolate, partition
 from service.pipeline.claim import Halt, Start, StartPolicy, choose_start, claimed_position
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.partition import Lane
-from service.pipeline.process import Path, decode_all
+from service.pipeline.process import Route, decode_all
 from tests.planted.plants.sink import no_fence
 
 
 def remember_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """`process` remembers its events first and applies them then."""
 
-    async def process(batch: Batch, lease: Lease, path: Path) -> Lease:
-        events, letters = decode_all(batch.records, path)
-        seen = await path.cache.seen(events, lease)
+    async def process(batch: Batch, lease: Lease, route: Route, progress: isolate.Progress) -> Lease:
+        events, letters = decode_all(batch.records, route)
+        seen = await route.cache.seen(events, lease)
         fresh = tuple(event for event in events if event.event_id not in seen)
-        await path.cache.remember(fresh, lease)
+        await route.cache.remember(fresh, lease)
         if fresh or letters:
-            async for part, _written in apply_isolated(Work(fresh, letters, batch.end), lease, path.sink):
+            work = Work(fresh, letters, batch.end)
+            async for part, _written in apply_isolated(work, lease, route.sink, progress):
                 lease = lease.moved_to(part.end)
         return lease
 
@@ -58,7 +59,7 @@ def offset_of_hits(patch: pytest.MonkeyPatch) -> None:
 def retry_without_fence(patch: pytest.MonkeyPatch) -> None:
     """`isolate._attempt` runs a batch whose outcome is unknown again without the fence."""
 
-    async def attempt(part: Work, lease: Lease, sink: Sink) -> Written:
+    async def attempt(part: Work, lease: Lease, sink: Sink, *_how: object) -> Written:
         try:
             return await sink.apply(part, lease)
         except ConnectionLost:
@@ -75,7 +76,7 @@ def bury_the_batch(patch: pytest.MonkeyPatch) -> None:
     def divide(part: Work, error: PermanentError | TemporaryError | Unavailable) -> tuple[Work, ...]:
         if isinstance(error, PermanentError) and part.events:
             letters = tuple(isolate._letter_of(event, error) for event in part.events)
-            return (Work((), isolate._in_offset_order((*part.letters, *letters)), part.end),)
+            return (Work((), (*part.letters, *letters), part.end),)
         raise error
 
     patch.setattr(isolate, "divide", divide)
