@@ -12,18 +12,23 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     String,
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
+
+from service.core.types import Partition, StoredPosition
 
 metadata = MetaData()
 
@@ -88,6 +93,35 @@ consumer_positions = Table(
     Column("updated_at", _time(), nullable=False),
     **_BINARY,
 )
+
+_POSITION_FIELDS = tuple(StoredPosition.__slots__)
+position_columns = tuple(consumer_positions.c[name] for name in _POSITION_FIELDS)
+
+
+def is_position_of(group_id: str, partition: Partition) -> ColumnElement[bool]:
+    """The condition that finds a partition's row."""
+    columns = consumer_positions.c
+    return and_(
+        columns.group_id == group_id,
+        columns.topic == partition.topic,
+        columns.partition_id == partition.number,
+    )
+
+
+def position_of(row: Row[Any]) -> StoredPosition:
+    """A row that has `position_columns`, among others."""
+    return StoredPosition(**{name: row._mapping[name] for name in _POSITION_FIELDS})
+
+
+def position_values(position: StoredPosition) -> dict[str, object]:
+    """What to write into a partition's row, by column."""
+    return {name: getattr(position, name) for name in _POSITION_FIELDS}
+
+
+def position_key(group_id: str, partition: Partition) -> dict[str, object]:
+    """The primary key of a partition's row, by column."""
+    return {"group_id": group_id, "topic": partition.topic, "partition_id": partition.number}
+
 
 dead_letters = Table(
     "dead_letters",

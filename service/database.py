@@ -1,4 +1,4 @@
-"""The engine, the one place where a transaction opens, and the names of what can go wrong in it.
+"""The engine, and the one place where a transaction opens.
 
 The sink and the stores run their statements through `Database.transaction`; driver exceptions leave it
 as the errors of `service.core.errors`, classified by the server's code and stripped of every value (I9).
@@ -7,10 +7,9 @@ as the errors of `service.core.errors`, classified by the server's code and stri
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from ssl import SSLContext
 from typing import Any
 
@@ -21,7 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.sql import Executable
 
-from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable, UpsertdError
+from service.core.errors import ConnectionLost, Unavailable
+from service.sql_errors import describe, translated
 
 ACQUIRE_SECONDS = 30.0
 TRANSACTION_SECONDS = 30.0
@@ -40,33 +40,6 @@ _SESSION = (
     " /*M! , max_statement_time = 20 */"  # only MariaDB reads this comment
 )
 
-# The closed list of semantics.md: nothing else ever makes a dead letter.
-PERMANENT = {
-    1048: "ColumnCannotBeNull",
-    1264: "OutOfRange",
-    1265: "DataTruncated",
-    1292: "IncorrectValue",
-    1366: "IncorrectValue",
-    1406: "DataTooLong",
-    1452: "NoReferencedRow",
-    3140: "InvalidJsonText",
-    3819: "CheckViolated",
-    4025: "CheckViolated",
-}
-TEMPORARY = frozenset({1205, 1213, 1020})
-LOST = frozenset({0, 1153, 2006, 2013, 2014, 2055})
-DUPLICATE_KEY = 1062
-
-# What a server's message says about the place; anchored, because values stand in the same message.
-_PLACE = re.compile(
-    r"(?:for column [`'.\w]*?(\w+)[`'] at row \d+|^Column '(\w+)' cannot be null"
-    r"|^CONSTRAINT `([\w.]+)` failed for [`.\w]+|for key '([\w.]+)')$"
-)
-
-
-class DuplicateKey(UpsertdError):
-    """A row with this key is there already: a rival got there first."""
-
 
 class Transaction:
     """An open transaction: runs statements, raises our errors, counts what it sends."""
@@ -82,7 +55,7 @@ class Transaction:
     ) -> CursorResult[Any]:
         """Run one statement; a list of parameters becomes one multi-row statement."""
         self._on_statement()
-        with _translated():
+        with translated():
             return await self._connection.execute(statement, parameters)
 
 
@@ -170,7 +143,7 @@ class Database:
                 connection = await self.engine.connect()
         except DBAPIError as error:
             # Nothing was sent yet: whatever the code, the database is not there for us.
-            raise Unavailable(f"cannot connect: {_describe(error)}", part="database") from error
+            raise Unavailable(f"cannot connect: {describe(error)}", part="database") from error
         except (PoolTimeout, TimeoutError) as error:
             raise Unavailable(f"no connection within {ACQUIRE_SECONDS:g} s", part="database") from error
         except (SQLAlchemyError, OSError) as error:
@@ -180,18 +153,8 @@ class Database:
 
     async def _commit(self, connection: AsyncConnection) -> None:
         self._on_statement()
-        with _translated():
+        with translated():
             await connection.commit()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise translate(error) from error
-    except OSError as error:
-        raise ConnectionLost(type(error).__name__, part="database") from error
 
 
 async def _abandon(connection: AsyncConnection, error: BaseException) -> None:
@@ -224,39 +187,3 @@ def async_url(url: str) -> URL:
     if parsed.drivername in ("mysql", "mariadb", "mariadb+aiomysql"):
         parsed = parsed.set(drivername="mysql+aiomysql")
     return parsed.update_query_dict({"charset": "utf8mb4"})
-
-
-def translate(error: DBAPIError) -> UpsertdError:
-    """What a driver's exception means, by the server's code alone.
-
-    A code on the closed list is permanent; a few are temporary; everything else is waited for, however
-    often it comes: with a column missing, good records would die and bad neighbours pass.
-    """
-    code = _code(error)
-    if code in PERMANENT:
-        return PermanentError(_describe(error), error_class=PERMANENT[code])
-    if code in TEMPORARY:
-        return TemporaryError(_describe(error))
-    if code == DUPLICATE_KEY:
-        return DuplicateKey(_describe(error))
-    if code is None or code in LOST:
-        return ConnectionLost(_describe(error), part="database")
-    return Unavailable(_describe(error), part="database", code=code)
-
-
-def _arguments(error: DBAPIError) -> tuple[object, ...]:
-    return tuple(getattr(error.orig, "args", ()))
-
-
-def _code(error: DBAPIError) -> int | None:
-    code = _arguments(error)[:1]
-    return code[0] if code and isinstance(code[0], int) else None
-
-
-def _describe(error: DBAPIError) -> str:
-    """The code and the place, never the message: it quotes values."""
-    place = _PLACE.search(" ".join(map(str, _arguments(error)[1:2])))
-    name = next((group for group in place.groups() if group), None) if place else None
-    code = _code(error)
-    what = type(error.orig).__name__ if code is None else f"SQL error {code}"
-    return f"{what} ({name})" if name else what

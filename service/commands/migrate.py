@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from migrations import alembic_config
 from service.commands.ending import Failed
 from service.commands.opening import open_database, run_briefly
-from service.database import translate
 from service.schema import SchemaState, SchemaStatus, schema_state
 from service.settings import DatabaseSettings, load_group
+from service.sql_errors import translate
 
 
 @click.command(

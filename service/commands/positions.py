@@ -21,7 +21,7 @@ from service.core.types import GroupOffset, LogRange, Partition, StoredPosition
 from service.pipeline.claim import Halt, StartPolicy, choose_start
 from service.settings import DatabaseSettings, KafkaSettings, load_group
 from service.sources.kafka_admin import KafkaAdmin
-from service.stores.positions import Reset, Target, read_positions, reset_position
+from service.stores.positions import Reset, Target, hand_back, read_positions, reset_position
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +183,13 @@ async def _reset(wish: Wish, kafka: KafkaSettings, database_settings: DatabaseSe
     async with open_kafka(kafka) as admin, open_database(database_settings) as database:
         await _check_exists(wish.partition, admin)
         offset = wish.target(await admin.log_range(wish.partition))
-        stopped = await _commit_if_stopped(wish.partition, offset, admin)
-        target = Target(wish.partition, offset, await admin.cluster_id(), group_follows=stopped)
+        target = Target(wish.partition, offset, await admin.cluster_id())
+        # The row first: it is the truth, and until the group's offset has followed it is the last word.
         done = await reset_position(database, kafka.group_id, target, utc_now)
-    return "\n".join(_told(target, done))
+        followed = await _commit_if_stopped(target, admin)
+        if followed:
+            await hand_back(database, kafka.group_id, done, target.partition)
+    return "\n".join(_told(target, done, followed))
 
 
 async def _check_exists(partition: Partition, admin: KafkaAdmin) -> None:
@@ -198,18 +201,18 @@ async def _check_exists(partition: Partition, admin: KafkaAdmin) -> None:
         raise click.BadParameter(f"{partition.topic} has partitions 0 to {last}", param_hint="'--partition'")
 
 
-async def _commit_if_stopped(partition: Partition, offset: int, admin: KafkaAdmin) -> bool:
+async def _commit_if_stopped(target: Target, admin: KafkaAdmin) -> bool:
     """Commit the group's offset; a group that has members commits it itself after its next claim."""
     try:
-        await admin.commit({partition: offset})
+        await admin.commit({target.partition: target.offset})
     except NotOwner:
         return False
     return True
 
 
-def _told(target: Target, done: Reset) -> list[str]:
+def _told(target: Target, done: Reset, followed: bool) -> list[str]:
     before = "no position" if done.before is None else str(done.before.next_offset)
-    if target.group_follows:
+    if followed:
         group = "the group has no members: its offset in Kafka was committed, too"
     else:
         group = "the group has members: the partition's owner claims it again within seconds"

@@ -12,9 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, case, delete, insert, select, text, update
+from sqlalchemy import Row, Table, and_, case, delete, insert, select, text, update
 
-from service.bookkeeping import OPEN_STATUSES, consumer_positions, dead_letters, processed_events
+from service.bookkeeping import (
+    OPEN_STATUSES,
+    consumer_positions,
+    dead_letters,
+    is_position_of,
+    position_columns,
+    position_key,
+    position_of,
+    position_values,
+    processed_events,
+)
 from service.core.decide import Change, check, fold
 from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
 from service.core.types import (
@@ -29,10 +39,11 @@ from service.core.types import (
     Work,
     Written,
 )
-from service.database import Database, DuplicateKey, Transaction
+from service.database import Database, Transaction
 from service.entities.entity import Entity, Lines
 from service.sinks.rows import digest, entity_row, fits_packet, letter_row, mark_row, reused_letter
 from service.sinks.upsert import insert_new, insert_once, overwrite
+from service.sql_errors import DuplicateKey
 
 
 class SqlSink:
@@ -98,7 +109,7 @@ class SqlSink:
         advance = (
             update(consumer_positions)
             .where(
-                self._is_row_of(lease.partition),
+                is_position_of(self._group_id, lease.partition),
                 columns.claim_id == lease.claim_id,
                 columns.next_offset == lease.expected,
             )
@@ -228,33 +239,22 @@ class SqlSink:
 
     async def position(self, partition: Partition) -> StoredPosition | None:
         """The position's row as committed now."""
-        columns = consumer_positions.c
-        query = select(
-            columns.next_offset,
-            columns.handled_offset,
-            columns.claim_id,
-            columns.epoch,
-            columns.owner,
-            columns.cache_namespace,
-            columns.cluster_id,
-        ).where(self._is_row_of(partition))
+        query = select(*position_columns).where(is_position_of(self._group_id, partition))
         async with self._database.transaction() as transaction:
-            row: Row[Any] | None = (await transaction.execute(query)).one_or_none()
-        return None if row is None else StoredPosition(**row._mapping)
+            row = (await transaction.execute(query)).one_or_none()
+        return None if row is None else position_of(row)
 
     async def claim(self, partition: Partition, seen: StoredPosition | None, claimed: StoredPosition) -> bool:
         """Write `claimed` in one statement that holds only if the row is still what was `seen`."""
-        values = {field: getattr(claimed, field) for field in StoredPosition.__slots__}
-        values["updated_at"] = self._now()
+        values = position_values(claimed) | {"updated_at": self._now()}
         try:
             async with self._database.transaction() as transaction:
                 if seen is None:
-                    key = {"group_id": self._group_id, "topic": partition.topic}
-                    row = {**key, "partition_id": partition.number, **values}
+                    row = position_key(self._group_id, partition) | values
                     await transaction.execute(insert(consumer_positions), [row])
                     return True
                 unchanged = and_(
-                    self._is_row_of(partition),
+                    is_position_of(self._group_id, partition),
                     consumer_positions.c.claim_id == seen.claim_id,
                     consumer_positions.c.next_offset == seen.next_offset,
                 )
@@ -264,14 +264,6 @@ class SqlSink:
             return False
         except TemporaryError as error:
             raise Unavailable(f"position is locked: {error}", part="database") from error
-
-    def _is_row_of(self, partition: Partition) -> ColumnElement[bool]:
-        columns = consumer_positions.c
-        return and_(
-            columns.group_id == self._group_id,
-            columns.topic == partition.topic,
-            columns.partition_id == partition.number,
-        )
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the database answers."""

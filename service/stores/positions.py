@@ -10,32 +10,32 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, insert, select, update
+from sqlalchemy import insert, select, update
 
-from service.bookkeeping import consumer_positions
+from service.bookkeeping import (
+    consumer_positions,
+    is_position_of,
+    position_columns,
+    position_key,
+    position_of,
+    position_values,
+)
 from service.core.errors import TemporaryError
 from service.core.types import OPERATOR, Partition, StoredPosition
-from service.database import Database, DuplicateKey, Transaction
+from service.database import Database, Transaction
+from service.sql_errors import DuplicateKey
 
 RESET_ATTEMPTS = 3
-
-_FIELDS = tuple(StoredPosition.__slots__)
-_POSITION = tuple(consumer_positions.c[name] for name in _FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a partition is to begin anew: at `offset` of its log in the Kafka cluster `cluster_id`.
-
-    `group_follows` says that the group had no members and its offset was committed, too.
-    """
+    """Where a partition is to begin anew: at `offset` of its log in the Kafka cluster `cluster_id`."""
 
     partition: Partition
     offset: int
     cluster_id: str
-    group_follows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class Reset:
 async def read_positions(database: Database, group_id: str) -> dict[Partition, StoredPosition]:
     """Every position of a group. Raises `Unavailable`."""
     columns = consumer_positions.c
-    query = select(columns.topic, columns.partition_id, *_POSITION).where(columns.group_id == group_id)
+    query = select(columns.topic, columns.partition_id, *position_columns).where(columns.group_id == group_id)
     async with database.transaction() as transaction:
         rows = (await transaction.execute(query)).all()
-    return {Partition(row.topic, row.partition_id): _position_of(row) for row in rows}
+    return {Partition(row.topic, row.partition_id): position_of(row) for row in rows}
 
 
 async def reset_position(
@@ -74,17 +74,25 @@ async def reset_position(
 
 
 async def _reset(transaction: Transaction, group_id: str, target: Target, now: datetime) -> Reset:
-    here = _is_row_of(group_id, target.partition)
-    row = (await transaction.execute(select(*_POSITION).where(here).with_for_update())).one_or_none()
-    before = None if row is None else _position_of(row)
+    here = is_position_of(group_id, target.partition)
+    row = (await transaction.execute(select(*position_columns).where(here).with_for_update())).one_or_none()
+    before = None if row is None else position_of(row)
     after = position_after_reset(before, target)
-    values = {name: getattr(after, name) for name in _FIELDS} | {"updated_at": now}
+    values = position_values(after) | {"updated_at": now}
     if before is None:
-        key = {"group_id": group_id, "topic": target.partition.topic, "partition_id": target.partition.number}
-        await transaction.execute(insert(consumer_positions), [key | values])
+        await transaction.execute(
+            insert(consumer_positions), [position_key(group_id, target.partition) | values]
+        )
     else:
         await transaction.execute(update(consumer_positions).where(here).values(values))
     return Reset(before, after)
+
+
+async def hand_back(database: Database, group_id: str, reset: Reset, partition: Partition) -> None:
+    """Make a row that was reset nobody's: the group's offset has followed, and counts again."""
+    row = is_position_of(group_id, partition) & (consumer_positions.c.claim_id == reset.after.claim_id)
+    async with database.transaction() as transaction:
+        await transaction.execute(update(consumer_positions).where(row).values(owner=None))
 
 
 def position_after_reset(before: StoredPosition | None, target: Target) -> StoredPosition:
@@ -97,20 +105,7 @@ def position_after_reset(before: StoredPosition | None, target: Target) -> Store
         # The owner's fence fails from now on.
         claim_id=secrets.token_hex(16),
         epoch=1 if before is None else before.epoch + 1,
-        # The next claim obeys the operator's row against a group offset that could not follow.
-        owner=None if target.group_follows else OPERATOR,
+        # The next claim obeys the operator's row, whatever the group's offset says.
+        owner=OPERATOR,
         cluster_id=target.cluster_id,
     )
-
-
-def _is_row_of(group_id: str, partition: Partition) -> ColumnElement[bool]:
-    columns = consumer_positions.c
-    return and_(
-        columns.group_id == group_id,
-        columns.topic == partition.topic,
-        columns.partition_id == partition.number,
-    )
-
-
-def _position_of(row: Row[Any]) -> StoredPosition:
-    return StoredPosition(**{name: row._mapping[name] for name in _FIELDS})

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from service import database as module
 from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
-from service.database import Database, DuplicateKey, async_url, translate
+from service.database import Database, async_url
+from service.sql_errors import DuplicateKey, translate
 from tests.servers import MariaDb, database_of
 
 

@@ -148,7 +148,7 @@ class TestCost:
             costs.append(await self.cost(mariadb, world, held, whole))
             held = held.moved_to(whole.end)
         (small, small_sent), (large, large_sent) = costs
-        assert large == small <= 9
+        assert large == small <= 10
         assert (small_sent, large_sent) == (small, large)
 
     async def test_hits_cost_no_statement(self, mariadb: MariaDb, world: SqlWorld) -> None:

@@ -302,13 +302,12 @@ def test_a_target_outside_of_the_log_is_refused(offset: int) -> None:
         Wish(ORDERS, offset, to_latest=False).target(LOG)
 
 
-@pytest.mark.parametrize(("group_follows", "owner"), [(True, None), (False, OPERATOR)])
-def test_a_reset_row_begins_anew(group_follows: bool, owner: str | None) -> None:
-    """Old fences fail, old entries miss; where the group stays behind, the row is the operator's."""
+def test_a_reset_row_begins_anew() -> None:
+    """Old fences fail, old entries miss; it is the operator's until the group's offset has followed."""
     before = stored(7, cluster_id="old")
-    after = position_after_reset(before, Target(ORDERS, 4, "new", group_follows))
+    after = position_after_reset(before, Target(ORDERS, 4, "new"))
     assert (after.next_offset, after.handled_offset, after.epoch) == (4, 4, before.epoch + 1)
-    assert (after.owner, after.cluster_id) == (owner, "new")
+    assert (after.owner, after.cluster_id) == (OPERATOR, "new")
     assert after.claim_id != before.claim_id
     assert len(after.claim_id) == 32
     assert after.cache_namespace != before.cache_namespace

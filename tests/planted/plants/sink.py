@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Insert, Table, delete, func, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
-from service.bookkeeping import consumer_positions, processed_events
+from service.bookkeeping import consumer_positions, is_position_of, processed_events
 from service.core import decide
 from service.core.decide import Change, version_of
 from service.core.errors import PermanentError, TemporaryError, Unavailable, UpsertdError
@@ -24,10 +24,11 @@ from service.core.types import (
     Work,
     Written,
 )
-from service.database import Transaction, translate
+from service.database import Transaction
 from service.entities.entity import Entity
 from service.sinks.rows import letter_row
 from service.sinks.sql import SqlSink
+from service.sql_errors import translate
 
 _SQL = "service.sinks.sql"
 
@@ -92,7 +93,7 @@ def no_fence(patch: pytest.MonkeyPatch) -> None:
 
     async def move_anyhow(self: SqlSink, transaction: Transaction, lease: Lease, end: int) -> None:
         handled = func.greatest(consumer_positions.c.handled_offset, end)
-        move = update(consumer_positions).where(self._is_row_of(lease.partition))
+        move = update(consumer_positions).where(is_position_of(self._group_id, lease.partition))
         await transaction.execute(move.values(next_offset=end, handled_offset=handled))
 
     patch.setattr(SqlSink, "_fence", move_anyhow)
@@ -204,12 +205,12 @@ def null_key_as_empty(patch: pytest.MonkeyPatch) -> None:
 
 
 def quote_the_server(patch: pytest.MonkeyPatch) -> None:
-    """`database._describe` passes the server's message on."""
-    patch.setattr("service.database._describe", lambda error: str(error.orig))
+    """`sql_errors.describe` passes the server's message on."""
+    patch.setattr("service.sql_errors.describe", lambda error: str(error.orig))
 
 
 def every_code_is_permanent(patch: pytest.MonkeyPatch) -> None:
-    """`database.translate` makes a `PermanentError` of every code that the server answers."""
+    """`sql_errors.translate` makes a `PermanentError` of every code that the server answers."""
 
     def translate_as_permanent(error: DBAPIError) -> UpsertdError:
         meaning = translate(error)
@@ -217,7 +218,7 @@ def every_code_is_permanent(patch: pytest.MonkeyPatch) -> None:
             return PermanentError(str(meaning), error_class=f"Code{meaning.code}")
         return meaning
 
-    patch.setattr("service.database.translate", translate_as_permanent)
+    patch.setattr("service.sql_errors.translate", translate_as_permanent)
 
 
 async def _nothing(*_arguments: object) -> None:
