@@ -40,7 +40,7 @@ class BatchSettings(Group):
         le=268_435_456,
         validation_alias="BATCH_MAX_BYTES",
         description="How many bytes of records one transaction takes at most; a single larger record goes "
-        "alone. The server's `max_allowed_packet` bounds it as well.",
+        "alone. One that `max_allowed_packet` does not let through is a dead letter.",
     )
     linger_ms: Annotated[Milliseconds, SwitchOff("0: a batch is what is there")] = Field(
         default=0,
@@ -52,7 +52,7 @@ class BatchSettings(Group):
 
 
 class RetrySettings(Group):
-    """Retries"""
+    """Retries (checked, not used yet: a record that fails for now holds its partition)"""
 
     delays_seconds: Annotated[
         tuple[Annotated[Seconds, Field(ge=1, le=86_400)], ...], CommaSeparated, Unit("seconds")
@@ -95,7 +95,7 @@ class RetrySettings(Group):
 
 
 class FloodGuardSettings(Group):
-    """Flood guard"""
+    """Flood guard (checked, not used yet)"""
 
     ratio: Decimal = Field(
         default=0.5,
@@ -115,7 +115,7 @@ class FloodGuardSettings(Group):
 
 
 class RetentionSettings(Group):
-    """Retention"""
+    """Retention (checked against `REDIS_TTL`; nothing is purged yet)"""
 
     mark_days: Days = Field(
         default=14,
