@@ -86,11 +86,13 @@ class SqlSink:
                 known = found
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, found: set[object]) -> Written:
+        """The steps in their order; notes in `found` which marks and rows are there, also when it fails."""
         await self._fence(transaction, lease, work.end)
 
         marks = await self._find_marks(transaction, work.events)
         found.update(marks)
         checked = check(work.events, marks)
+        # By identity: the same event may stand in a batch twice, with another outcome each time.
         outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
         outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
 
