@@ -114,7 +114,7 @@ class Database:
         self.in_use += 1
         self.in_use_peak = max(self.in_use_peak, self.in_use)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as deadline:
                 try:
                     yield Transaction(connection, self._on_statement)
                     await self._commit(connection)
@@ -122,13 +122,15 @@ class Database:
                     await _abandon(connection, error)
                     raise
         except TimeoutError as error:
+            if not deadline.expired():
+                raise  # the caller's own
             raise ConnectionLost(f"no answer for {seconds:g} s", part="database") from error
         finally:
             self.in_use -= 1
             await connection.close()
 
     async def ping(self) -> None:
-        """Raise `Unavailable` unless the database answers within a few seconds."""
+        """Raise `Unavailable` unless the database, once there is a connection, answers within seconds."""
         async with self.transaction(PING_SECONDS) as transaction:
             await transaction.execute(text("SELECT 1"))
 
