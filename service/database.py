@@ -25,6 +25,8 @@ from service.sql_errors import describe, translated
 
 ACQUIRE_SECONDS = 30.0
 TRANSACTION_SECONDS = 30.0
+# Longer than any statement takes that the session's limits let run: silence beyond it is a dead connection.
+STATEMENT_SECONDS = 8.0
 PING_SECONDS = 5.0
 
 # A stopped process must not block its successor: the server drops a session that says nothing for this
@@ -36,17 +38,17 @@ POOL_IDLE_SECONDS = 12.0
 _STRICT = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE"
 _SESSION = (
     f"SET SESSION sql_mode = '{_STRICT},NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
-    f" innodb_lock_wait_timeout = 5, wait_timeout = {SERVER_IDLE_SECONDS}"
-    " /*M! , max_statement_time = 20 */"  # only MariaDB reads this comment
+    f" innodb_lock_wait_timeout = 5, lock_wait_timeout = 5, wait_timeout = {SERVER_IDLE_SECONDS}"
+    " /*M! , max_statement_time = 7 */"  # only MariaDB reads this comment
 )
 
 
 class Transaction:
     """An open transaction: runs statements, raises our errors, counts what it sends."""
 
-    def __init__(self, connection: AsyncConnection, on_statement: Callable[[], None]) -> None:
+    def __init__(self, connection: AsyncConnection, before_statement: Callable[[], None]) -> None:
         self._connection = connection
-        self._on_statement = on_statement
+        self._before_statement = before_statement
 
     async def execute(
         self,
@@ -54,9 +56,15 @@ class Transaction:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run one statement; a list of parameters becomes one multi-row statement."""
-        self._on_statement()
+        self._before_statement()
         with translated():
             return await self._connection.execute(statement, parameters)
+
+    async def commit(self) -> None:
+        """Commit; when this raises `ConnectionLost`, nobody knows whether it took place."""
+        self._before_statement()
+        with translated():
+            await self._connection.commit()
 
 
 class Database:
@@ -105,8 +113,8 @@ class Database:
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Transaction]:
         """One transaction on one connection: committed at the end of the block, rolled back on any error.
 
-        Raises `Unavailable` when there is no connection to be had, `ConnectionLost` when it broke or
-        stayed silent for `seconds` (then nobody knows whether a COMMIT arrived), and otherwise what
+        Raises `Unavailable` when there is no connection to be had, `ConnectionLost` when it broke, stayed
+        silent or took `seconds` (then nobody knows whether a COMMIT arrived), and otherwise what
         `translate` makes of the server's answer.
         """
         seconds = self._transaction_seconds if seconds is None else seconds
@@ -115,16 +123,17 @@ class Database:
         self.in_use_peak = max(self.in_use_peak, self.in_use)
         try:
             async with asyncio.timeout(seconds) as deadline:
+                transaction = Transaction(connection, self._before_statement(deadline, seconds))
                 try:
-                    yield Transaction(connection, self._on_statement)
-                    await self._commit(connection)
+                    yield transaction
+                    await transaction.commit()
                 except BaseException as error:
                     await _abandon(connection, error)
                     raise
         except TimeoutError as error:
             if not deadline.expired():
                 raise  # the caller's own
-            raise ConnectionLost(f"no answer for {seconds:g} s", part="database") from error
+            raise ConnectionLost("no answer in time", part="database") from error
         finally:
             self.in_use -= 1
             await connection.close()
@@ -153,10 +162,15 @@ class Database:
         self._on_wait(time.perf_counter() - started)
         return connection
 
-    async def _commit(self, connection: AsyncConnection) -> None:
-        self._on_statement()
-        with translated():
-            await connection.commit()
+    def _before_statement(self, deadline: asyncio.Timeout, seconds: float) -> Callable[[], None]:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+
+        def begin() -> None:
+            self._on_statement()
+            deadline.reschedule(min(end, loop.time() + STATEMENT_SECONDS))
+
+        return begin
 
 
 async def _abandon(connection: AsyncConnection, error: BaseException) -> None:
