@@ -140,10 +140,17 @@ class Service:
             limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),
         )
 
+    async def _find_topics(self) -> None:
+        """Raise `Unavailable` for topics that do not exist (yet): nothing is wrong with the others."""
+        missing = [name for name in self._entities if not await self.source.topic_partitions(name)]
+        if missing:
+            raise Unavailable(f"there is no topic {', '.join(missing)}", part="kafka")
+
     def _probes(self) -> dict[str, Probe]:
         probes = {
             "database": Probe(lambda: require_schema(self.database)),
             "kafka": Probe(self.source.ping),
+            "topics": Probe(self._find_topics, when_away=Status.DEGRADED),
         }
         if isinstance(self.cache, RedisProcessedCache):
             probes["redis"] = Probe(self.cache.ping, when_away=Status.DEGRADED)

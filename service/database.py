@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from ssl import SSLContext
 from typing import Any
 
+import aiomysql
 from sqlalchemy import Connection, CursorResult, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
@@ -24,6 +25,7 @@ from service.core.errors import ConnectionLost, Unavailable
 from service.sql_errors import describe, translated
 
 ACQUIRE_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
 TRANSACTION_SECONDS = 30.0
 # Longer than any statement takes that the session's limits let run: silence beyond it is a dead connection.
 STATEMENT_SECONDS = 8.0
@@ -92,7 +94,7 @@ class Database:
         self.pool_size = pool_size
         self.in_use = 0
         self.in_use_peak = 0
-        connect: dict[str, Any] = {"init_command": _SESSION, "connect_timeout": 5}
+        connect: dict[str, Any] = {"init_command": _SESSION, "async_creator_fn": _connect}
         if ssl is not None:
             connect["ssl"] = ssl
         self.engine = create_async_engine(
@@ -171,6 +173,20 @@ class Database:
             deadline.reschedule(min(end, loop.time() + STATEMENT_SECONDS))
 
         return begin
+
+
+async def _connect(**arguments: Any) -> aiomysql.Connection:
+    """Connect and log in within a deadline: aiomysql's own covers the socket alone, not the handshake."""
+    connection = aiomysql.Connection(**arguments)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection._connect()
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, TimeoutError):
+            raise aiomysql.OperationalError(2003, "no answer in time") from error
+        raise
+    return connection
 
 
 async def _abandon(connection: AsyncConnection, error: BaseException) -> None:

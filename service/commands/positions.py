@@ -28,8 +28,9 @@ from service.stores.positions import Reset, Target, hand_back, read_positions, r
 class Standing:
     """A partition as `--json` shows it.
 
-    `lag` counts from the database's offset or, where there is none yet, from where a claim would start; it
-    is None where Kafka does not tell the end. `halted` says why a lane cannot go on, None while it can.
+    `lag` counts from the database's offset or, where there is none or the log does not reach it, from where
+    a claim would start; it is None where Kafka does not tell the end. `halted` says why a lane cannot go
+    on, None while it can.
     """
 
     topic: str
@@ -108,7 +109,9 @@ def standing(partition: Partition, seen: Seen, policy: StartPolicy) -> Standing:
         start = choose_start(stored, group, log, seen.cluster_id, policy)
         halted = start.reason if isinstance(start, Halt) else None
         wanted = log.beginning if isinstance(start, Halt) else start.offset
-        lag = max(0, log.end - (wanted if stored is None else stored.next_offset))
+        if stored is not None and stored.next_offset <= log.end:
+            wanted = stored.next_offset
+        lag = max(0, log.end - wanted)
     return Standing(
         topic=partition.topic,
         partition=partition.number,

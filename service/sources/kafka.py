@@ -31,7 +31,7 @@ from service.core.errors import NotOwner, Unavailable, UpsertdError
 from service.core.ports import AssignmentListener
 from service.core.types import Batch, GroupOffset, LogRange, Partition
 from service.sources.kafka_admin import METADATA, KafkaAdmin
-from service.sources.kafka_closing import close_consumer, is_broken
+from service.sources.kafka_closing import close_consumer, hear_out_commits, is_broken
 from service.sources.kafka_errors import answered
 from service.sources.kafka_options import KafkaOptions, consumer_settings
 from service.sources.kafka_reading import kafka_name, take
@@ -135,8 +135,12 @@ class KafkaSource:
         if consumer._coordinator.generation < 0:
             # A group without members would take a commit from anybody.
             raise NotOwner(f"commit {partition}: the group has dropped this member")
-        async with answered(f"commit {partition}", COMMIT_SECONDS):
-            await consumer.commit({kafka_name(partition): (offset, METADATA)})
+        try:
+            async with answered(f"commit {partition}", COMMIT_SECONDS):
+                await consumer.commit({kafka_name(partition): (offset, METADATA)})
+        except Unavailable:
+            hear_out_commits()
+            raise
         if self._tenures.get(partition) is not tenure:
             raise NotOwner(f"{partition} was reassigned during a commit")
 

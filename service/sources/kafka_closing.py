@@ -82,3 +82,10 @@ async def _end(tasks: list[asyncio.Task[object]]) -> None:
         for task in done:
             if not task.cancelled():
                 task.exception()  # seen, so that asyncio does not report it as lost
+
+
+def hear_out_commits() -> None:
+    """Listen to commits that were given up on: aiokafka shields them, and asyncio complains otherwise."""
+    for task in asyncio.all_tasks():
+        if getattr(task.get_coro(), "__name__", "") == "_do_commit_offsets":
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -147,12 +147,24 @@ class KafkaWorld:
         await self._transaction(number, value, keep=False)
 
     async def _transaction(self, number: int, value: bytes, *, keep: bool) -> None:
+        end = await self._stable_end(number) + 2
         async with AIOKafkaProducer(
             bootstrap_servers=self.bootstrap, transactional_id=f"writer-{uuid.uuid4().hex}"
         ) as producer:
             await producer.begin_transaction()
             await producer.send_and_wait(self.topic, value, partition=number)
             await (producer.commit_transaction() if keep else producer.abort_transaction())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await self._stable_end(number) < end:  # the broker answers before its marker is written
+                await asyncio.sleep(0.02)
+
+    async def _stable_end(self, number: int) -> int:
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level="read_committed"
+        ) as reader:
+            partition = TopicPartition(self.topic, number)
+            ends: dict[TopicPartition, int] = await reader.end_offsets([partition])
+            return ends[partition]
 
     async def trim(self, number: int, beginning: int) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

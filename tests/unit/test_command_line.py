@@ -249,7 +249,7 @@ def seen(
     [
         pytest.param(seen(stored(7)), 3, id="behind"),
         pytest.param(seen(stored(10)), 0, id="at-the-end"),
-        pytest.param(seen(stored(12)), 0, id="beyond-the-end"),
+        pytest.param(seen(stored(12)), 8, id="beyond-the-end"),
         pytest.param(seen(), 8, id="never-claimed"),
         pytest.param(seen(group=GroupOffset(6, ours=False)), 4, id="never-claimed-and-reset"),
         pytest.param(seen(stored(7), log=None), None, id="no-leader"),
