@@ -123,8 +123,8 @@ class Monitor:
             log.exception("not measured", what=measure.__name__)
 
     async def _measure_lag(self) -> None:
+        self._behind.clear()  # until Kafka has answered, nobody knows
         ends = await self._ends([lane.partition for lane in self._lanes() if lane.position >= 0])
-        self._behind.clear()
         for lane in self._lanes():  # as they are now: some may have left meanwhile
             if lane.partition in ends and lane.position >= 0:
                 lag = max(0, ends[lane.partition] - lane.position)

@@ -48,6 +48,8 @@ async def apply_isolated(
             written = await _attempt(part, lease, sink, progress, attempts)
         except (PermanentError, TemporaryError, ConnectionLost) as error:
             parts.extend(reversed(divide(part, error)))
+            if not isinstance(error, PermanentError):
+                progress.retrying(error)
             continue
         lease = lease.moved_to(part.end)
         progress.reached(part.end)

@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, TemporaryError, Unavailable
+from service.core.errors import (
+    FenceLost,
+    NotOwner,
+    OffsetOutOfRange,
+    TemporaryError,
+    Unavailable,
+    UpsertdError,
+)
 from service.core.types import Partition
 from service.pipeline.observe import Observer
 from service.pipeline.retry import jittered_delays
@@ -73,7 +80,8 @@ class Patience:
                 self.retrying(error)
             except Exception as error:
                 log.exception("unexpected error", partition=str(self.partition), step=step)
-                self._pause("error", type(error).__name__)
+                # The text of our own errors is safe to show, a stranger's is not.
+                self._pause("error", str(error) if isinstance(error, UpsertdError) else type(error).__name__)
             else:
                 if self.paused not in ("claiming", "halted"):
                     self._resume()

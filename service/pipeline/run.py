@@ -30,6 +30,7 @@ class Consumer:
         self._source = source
         self._make_lane = make_lane
         self._lanes: dict[Partition, tuple[Lane, asyncio.Task[None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
@@ -52,6 +53,8 @@ class Consumer:
         """Drain every lane, leave the group; names the lanes that could not finish within `seconds`."""
         self._stopping = True
         unfinished = await self._drain(tuple(self._lanes), seconds)
+        if self._leaving:  # a rebalance drains these, and cuts them off in time
+            await asyncio.wait(self._leaving, timeout=REVOKE_SECONDS + CANCEL_SECONDS)
         await self._source.stop()
         return unfinished
 
@@ -74,9 +77,10 @@ class Consumer:
         leaving = {partition: self._lanes.pop(partition) for partition in partitions}
         for lane, _task in leaving.values():
             lane.drain()
-        tasks = [task for _lane, task in leaving.values()]
+        tasks = {task for _lane, task in leaving.values()}
         if not tasks:
             return ()
+        self._leaving |= tasks
         _done, pending = await asyncio.wait(tasks, timeout=seconds)
         unfinished = tuple(
             f"{partition} at {lane.step}" for partition, (lane, task) in leaving.items() if task in pending
@@ -86,6 +90,7 @@ class Consumer:
         if pending:
             log.warning("lanes cut off", unfinished=unfinished)
             await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        self._leaving -= tasks
         for lane, _task in leaving.values():
             lane.forget()
         return unfinished

@@ -14,7 +14,7 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.types import Event, Lease, Outcome, Work, Written
-from service.pipeline.isolate import ATTEMPTS, apply_isolated, divide
+from service.pipeline.isolate import ATTEMPTS, Progress, apply_isolated, divide
 from service.testing.sink import InMemorySink
 from tests.building import CUSTOMERS, Unheard, event, lease, letter, position, record, work
 
@@ -67,8 +67,10 @@ def events(count: int, first: int = 0) -> list[Event]:
     return [event(offset, entity_id=offset + 1) for offset in range(first, first + count)]
 
 
-async def apply(whole: Work, sink: InMemorySink) -> list[tuple[Work, Written]]:
-    return [part async for part in apply_isolated(whole, lease(), sink, Unheard())]
+async def apply(
+    whole: Work, sink: InMemorySink, progress: Progress | None = None
+) -> list[tuple[Work, Written]]:
+    return [part async for part in apply_isolated(whole, lease(), sink, progress or Unheard())]
 
 
 def tried(part: Work) -> list[int]:
@@ -164,6 +166,25 @@ class TestPermanent:
             await apply(work(letter(record(0)), letter(record(1))), sink)
         assert sink.next_offset == 0
 
+    @pytest.mark.parametrize("refused", range(4))
+    async def test_a_letter_that_fails_is_told_from_its_neighbours(self, refused: int) -> None:
+        """Those before it go through, whatever they are; those behind it are not buried in its place."""
+        sink = Failing(set(), PERMANENT)
+        sink.before_commit = refuse_letter(refused)
+        whole = work(*(letter(record(at)) if at == refused else event(at, at + 1) for at in range(4)))
+        with pytest.raises(PermanentError):
+            await apply(whole, sink)
+        assert (sink.applied, sink.dead, sink.next_offset) == (set(range(refused)), [], refused)
+
+    @pytest.mark.parametrize("refused", range(4))
+    async def test_one_of_many_letters_that_fails_is_found(self, refused: int) -> None:
+        """The others before it are kept."""
+        sink = Failing(set(), PERMANENT)
+        sink.before_commit = refuse_letter(refused)
+        with pytest.raises(PermanentError):
+            await apply(work(*(letter(record(at)) for at in range(4))), sink)
+        assert (sink.dead, sink.next_offset) == (list(range(refused)), refused)
+
 
 class TestTemporary:
     async def test_what_passes_within_the_attempts_is_not_divided(self) -> None:
@@ -229,6 +250,42 @@ class TestLostConnections:
         assert (sink.applied, sink.next_offset, sink.transactions) == ({0, 1, 2, 3}, 4, 1)
 
 
+class Heard:
+    """Notes how a batch gets on."""
+
+    def __init__(self) -> None:
+        self.news: list[str] = []
+
+    def retrying(self, error: TemporaryError | Unavailable) -> None:
+        self.news.append(str(error))
+
+    def reached(self, offset: int) -> None:
+        self.news.append(f"at {offset}")
+
+
+class TestProgress:
+    @pytest.mark.parametrize("error", [TEMPORARY, LOST], ids=["temporary", "lost"])
+    async def test_whoever_asked_hears_of_every_run_again(self, error: Exception) -> None:
+        """Before the waiting for it begins; and that it went through."""
+        heard = Heard()
+        sink = Failing({1}, error, times=ATTEMPTS - 1)
+        await apply(work(*events(3), end=9), sink, heard)
+        assert heard.news == [str(error)] * (ATTEMPTS - 1) + ["at 9"]
+
+    async def test_each_part_is_told_with_its_end(self) -> None:
+        """A batch that is divided gets ahead, if slowly."""
+        heard = Heard()
+        await apply(work(*events(4), end=9), Failing({2}, PERMANENT), heard)
+        assert heard.news == ["at 2", "at 3", "at 9"]
+
+    async def test_a_part_that_is_not_committed_was_not_reached(self) -> None:
+        """Nothing is told ahead of the database."""
+        heard = Heard()
+        with pytest.raises(Unavailable):
+            await apply(work(*events(4)), Failing({0}, AWAY), heard)
+        assert heard.news == []
+
+
 class TestEverythingElse:
     @pytest.mark.parametrize(
         "error",
@@ -265,6 +322,15 @@ class TestDivide:
         assert (tried(first), first.end, tried(second), second.end) == ([0, 1], 2, [2, 3, 4], 9)
         assert (len(first.letters), len(second.letters)) == (0, 1)
 
+    def test_letters_count_as_much_as_events(self) -> None:
+        """Either may be the culprit: an event and a letter are parted, in both orders."""
+        for whole in (work(letter(record(0)), event(1)), work(event(0), letter(record(1)))):
+            first, second = divide(whole, PERMANENT)
+            assert (len(first.events) + len(first.letters), first.end) == (1, 1)
+            assert (len(second.events) + len(second.letters), second.end) == (1, 2)
+            assert first.events + second.events == whole.events
+            assert first.letters + second.letters == whole.letters
+
     def test_nothing_to_divide_raises_the_error(self) -> None:
         """For one event that fails for now, and for none."""
         for part, error in (
@@ -279,6 +345,16 @@ class TestDivide:
 def always(error: Exception) -> Callable[[Work], None]:
     def fail(_: Work) -> None:
         raise error
+
+    return fail
+
+
+def refuse_letter(offset: int) -> Callable[[Work], None]:
+    """Fail every transaction that holds the letter of this record."""
+
+    def fail(attempted: Work) -> None:
+        if any(each.record.offset == offset for each in attempted.letters):
+            raise PERMANENT
 
     return fail
 

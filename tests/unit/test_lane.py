@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -17,10 +18,20 @@ from service.core.errors import (
     TemporaryError,
     Unavailable,
 )
-from service.core.types import Batch, GroupOffset, Partition, StoredPosition, Work
+from service.core.types import (
+    OPERATOR,
+    Batch,
+    GroupOffset,
+    Lease,
+    Partition,
+    StoredPosition,
+    Work,
+    Written,
+)
 from service.pipeline.batching import BatchLimits, fitting_records, within_bytes
 from service.pipeline.claim import StartPolicy
 from service.pipeline.partition import (
+    CLAIM_AGAIN_SECONDS,
     COMMIT_AGAIN_SECONDS,
     HALT_CHECK_SECONDS,
     ROW_CHECK_SECONDS,
@@ -38,15 +49,40 @@ AWAY = Unavailable("SQL error 1290", part="database")
 
 
 class Raced(InMemorySink):
-    """A database in which another member is faster, once."""
+    """A database in which another member is faster, so many `times`; `overtaken` is called each time."""
 
-    raced = False
+    def __init__(self, times: int = 1) -> None:
+        super().__init__()
+        self.times = times
+        self.overtaken: Callable[[], None] = lambda: None
 
     async def claim(self, partition: Partition, seen: StoredPosition | None, claimed: StoredPosition) -> bool:
-        if not self.raced:
-            self.raced = True
-            self.tables.positions[partition] = position(1, claim_id="b" * 32, epoch=7, owner="rival")
+        if self.times:
+            self.times -= 1
+            rival = f"{self.times:032x}"
+            self.tables.positions[partition] = position(1, claim_id=rival, epoch=7, owner="rival")
+            self.overtaken()
         return await super().claim(partition, seen, claimed)
+
+
+class Slow(InMemorySink):
+    """A database that takes 30 s to lose the connection under every batch."""
+
+    async def apply(self, work: Work, lease: Lease) -> Written:
+        if work.events:
+            await asyncio.sleep(30)
+            raise LOST
+        return await super().apply(work, lease)
+
+
+class Locked(InMemorySink):
+    """A database in which somebody holds the row of record 3: whoever wants it waits 5 s in vain."""
+
+    async def apply(self, work: Work, lease: Lease) -> Written:
+        if any(event.record.offset == 3 for event in work.events):
+            await asyncio.sleep(5)
+            raise TemporaryError("SQL error 1205")
+        return await super().apply(work, lease)
 
 
 @pytest_asyncio.fixture
@@ -115,6 +151,27 @@ class TestClaim:
         assert world.stored.epoch == 8
         assert world.applied == {1, 2}
 
+    @pytest.mark.parametrize("world", [partial(Raced, times=5)], indirect=True)
+    async def test_lost_races_are_spaced(self, world: World) -> None:
+        """Two that claim on top of each other must not do so in every turn of their loops."""
+        world.produce_numbered(3)
+        await world.start()
+        await moments(4.5 * CLAIM_AGAIN_SECONDS)
+        assert world.stored.owner == "rival"
+        await moments(CLAIM_AGAIN_SECONDS)
+        assert world.stored.owner == "host:1"
+
+    @pytest.mark.parametrize("world", [Raced], indirect=True)
+    async def test_a_lane_that_drains_leaves_a_lost_race_to_the_winner(self, world: World) -> None:
+        """To claim on top would take the partition away from whom it goes to."""
+        world.produce_numbered(3)
+        lane = world.lane(await world.member())
+        assert isinstance(world.sink, Raced)
+        world.sink.overtaken = lane.drain
+        await world.run(lane)
+        assert (world.stored.owner, world.stored.epoch) == ("rival", 7)
+        assert world.kafka.commits == []
+
     async def test_without_the_database_a_claim_waits(self, world: World) -> None:
         """However long; the pause has its name."""
         world.produce_numbered(3)
@@ -153,6 +210,29 @@ class TestClaim:
         assert world.committed == GroupOffset(4, ours=False)
         await moments(5)
         assert world.applied == {4, 5}
+
+    @pytest.mark.parametrize(
+        ("group", "start"),
+        [
+            pytest.param(2, 7, id="foreign-offset-below-the-log"),
+            pytest.param(9, 3, id="foreign-offset-ahead"),
+            pytest.param(5, 8, id="foreign-offset-behind"),
+        ],
+    )
+    async def test_an_operators_position_outlasts_a_commit_that_fails(
+        self, world: World, group: int, start: int
+    ) -> None:
+        """It is the last word, whoever set the group's offset before, until Kafka has it too."""
+        world.produce_numbered(10)
+        world.kafka.trim(CUSTOMERS, 3)
+        world.group(group, ours=False)
+        world.store(position(start, owner=OPERATOR))
+        world.kafka.fail("commit", *[Unavailable("coordinator", part="kafka")] * 3)
+        lane, _ = await world.start()
+        await moments(10)
+        assert lane.paused is None
+        assert world.applied == set(range(start, 10))
+        assert world.committed == GroupOffset(10, ours=True)
 
     async def test_whose_start_is_refused_is_not_the_owner(self, world: World) -> None:
         """The lane ends without reading."""
@@ -412,6 +492,53 @@ class TestOutages:
         await moments(6)
         assert world.applied == {0, 1, 2}
 
+    async def test_every_run_again_is_counted(self, world: World) -> None:
+        """Also those that a batch gets through with, in the end."""
+        world.produce_numbered(3)
+        fail(world, TemporaryError("SQL error 1213"), times=2)
+        lane, _ = await world.start()
+        await moments(2)
+        assert world.applied == {0, 1, 2}
+        assert world.count("upsertd_retries_total") == 2
+        assert lane.paused is None
+
+    @pytest.mark.parametrize("world", [Slow], indirect=True)
+    async def test_a_database_that_is_slow_to_fail_is_named_from_the_first_time(self, world: World) -> None:
+        """Three tries of half a minute each would pass for a lane that is stuck."""
+        world.produce_numbered(3)
+        lane, _ = await world.start()
+        await moments(31)
+        assert (lane.paused, lane.detail) == ("database", "SQL error 2013")
+        assert paused(world, "database") == 1
+
+    @pytest.mark.parametrize("world", [Locked], indirect=True)
+    async def test_a_part_that_is_committed_is_progress(self, world: World) -> None:
+        """The lane is not paused while it gets ahead, and says since when."""
+        world.produce_numbered(4)
+        begun = asyncio.get_running_loop().time()
+        lane, _ = await world.start()
+        await moments(12)
+        assert lane.paused == "temporary"
+        assert lane.moved_at - begun < 1
+        await moments(6)  # three tries of the whole: its first half is committed, the other one waits
+        assert world.stored.next_offset == 2
+        assert lane.paused is None
+        assert 15 <= lane.moved_at - begun <= 16
+
+    async def test_a_letter_that_cannot_be_written_buries_nobody(self, world: World) -> None:
+        """The records behind it wait with it; the ones before it are applied."""
+        world.produce_numbered(1)
+        world.kafka.append(CUSTOMERS, b"not an object")
+        world.produce_numbered(1)
+        world.fault = refuse_letters
+        lane, _ = await world.start()
+        await moments(30)
+        assert lane.paused == "error"
+        assert (world.applied, world.dead, world.stored.next_offset) == ({0}, set(), 1)
+        world.fault = lambda _: None
+        await moments(6)
+        assert (world.applied, world.dead) == ({0, 2}, {1})
+
     async def test_a_temporary_failure_pauses_only_behind_its_neighbours(self, world: World) -> None:
         """The records before it are applied; it is no dead letter."""
         world.produce_numbered(4)
@@ -473,6 +600,46 @@ class TestOutages:
         await moments(30)
         assert world.applied == {0, 1}
 
+    async def test_a_fetch_may_take_longer_than_it_was_asked_to(self, world: World) -> None:
+        """A source that reads again after an error still gets its records to the lane."""
+        world.produce_numbered(3)
+        source = Sluggish(world.kafka)
+        await source.start(NOBODY)
+        lane = world.lane(source)
+        world.run(lane)
+        await moments(2 * Sluggish.seconds)
+        assert lane.paused is None
+        assert world.applied == {0, 1, 2}
+
+    async def test_a_drain_does_not_wait_for_a_fetch_that_takes_long(
+        self, world: World, looptime: float
+    ) -> None:
+        """There is nothing in flight."""
+        source = Sluggish(world.kafka)
+        await source.start(NOBODY)
+        lane = world.lane(source)
+        task = world.run(lane)
+        await moments(1)
+        lane.drain()
+        await task
+        assert looptime < 1.1
+
+    async def test_commits_that_take_their_deadline_leave_the_lane_time_to_work(self, world: World) -> None:
+        """It works at least as long as it waits for a coordinator that is away."""
+        source = Uncommitting(world.kafka)
+        await source.start(NOBODY)
+        world.run(world.lane(source))
+        await moments(1)
+        source.away = True
+        for _ in range(60):
+            world.produce_numbered(1)
+            await moments(1)
+        assert 4 <= source.tried <= 60 / (Uncommitting.deadline_seconds + COMMIT_AGAIN_SECONDS) + 1
+        source.away = False
+        await moments(COMMIT_AGAIN_SECONDS + Uncommitting.deadline_seconds)
+        assert world.applied == set(range(60))
+        assert world.committed == GroupOffset(60, ours=True)
+
     async def test_a_commit_that_fails_is_repeated(self, world: World) -> None:
         """The lane reads on meanwhile: SQL has the position."""
         await world.start()
@@ -522,6 +689,12 @@ def fail(world: World, error: Exception, *, times: int = -1, offset: int | None 
             raise error
 
     world.fault = raise_it
+
+
+def refuse_letters(work: Work) -> None:
+    """A database that takes no dead letter of a record that could not be decoded."""
+    if any(letter.stage == "decode" for letter in work.letters):
+        raise PermanentError("SQL error 1366 (record_headers)", error_class="IncorrectValue")
 
 
 def paused(world: World, reason: str) -> int:
@@ -843,6 +1016,31 @@ class Asked(InMemorySource):
     async def fetch(self, partition: Partition, max_records: int, wait_seconds: float) -> Batch:
         self.asked = [*getattr(self, "asked", []), max_records]
         return await super().fetch(partition, max_records, wait_seconds)
+
+
+class Sluggish(InMemorySource):
+    """A member whose fetch takes longer than the lane asked for."""
+
+    seconds = 3.0
+
+    async def fetch(self, partition: Partition, max_records: int, wait_seconds: float) -> Batch:
+        await asyncio.sleep(self.seconds)
+        return await super().fetch(partition, max_records, wait_seconds)
+
+
+class Uncommitting(InMemorySource):
+    """A member that reads, but while the coordinator is `away` every commit takes its deadline."""
+
+    deadline_seconds = 5.0
+    away = False
+    tried = 0
+
+    async def commit(self, partition: Partition, offset: int) -> None:
+        if self.away:
+            self.tried += 1
+            await asyncio.sleep(self.deadline_seconds)
+            raise Unavailable("no answer within 5 s", part="kafka")
+        await super().commit(partition, offset)
 
 
 class TestSizes:

@@ -148,6 +148,30 @@ async def test_a_stop_without_the_database_ends_at_once(world: World, join: Join
     assert looptime < 11
 
 
+async def test_an_assignment_during_a_stop_starts_nothing(world: World, join: Join) -> None:
+    """The group is rebalanced just then: nobody would drain a new lane, nor wait for its batch."""
+    world.produce_numbered(3)
+    gate = world.hold()
+    consumer = join()
+    await consumer.start()
+    await gate.reached.wait()
+    stopping = asyncio.create_task(consumer.stop(30))
+    await asyncio.sleep(0.1)
+    await world.kafka.rebalance()
+    assert consumer.lanes == ()
+    world.produce_numbered(2, OTHER)
+    await asyncio.sleep(1)
+    gate.open.set()
+    assert await stopping == ()
+    assert world.applied == {0, 1, 2}
+    assert lanes_at_work() == set()
+
+
+def lanes_at_work() -> set[str]:
+    """The lanes whose tasks are still there, whoever knows of them."""
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("lane ")}
+
+
 async def test_a_start_waits_for_kafka(world: World, join: Join) -> None:
     """However long it is away."""
     world.kafka.fail("start", *[Unavailable("refused", part="kafka")] * 20)
@@ -199,3 +223,18 @@ async def test_a_lane_that_has_left_takes_its_gauges_with_it(world: World, join:
     assert world.count("upsertd_lane_paused", **pauses) == 1
     await consumer.stop(1)
     assert world.count("upsertd_lane_paused", **pauses) == 0
+
+
+async def test_a_stop_waits_for_the_lanes_that_a_rebalance_drains(world: World, join: Join) -> None:
+    """They are on their way out already, but what they use must not be closed under them."""
+    world.produce_numbered(3)
+    gate = world.hold()
+    consumer = join()
+    await consumer.start()
+    await gate.reached.wait()
+    revoking = asyncio.create_task(consumer.on_revoked([CUSTOMERS]))
+    await asyncio.sleep(0.1)
+    await consumer.stop(30)
+    assert lanes_at_work() == set()
+    gate.open.set()
+    await revoking
