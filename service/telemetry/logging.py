@@ -61,6 +61,8 @@ def configure_logging(level: str, format: Literal["json", "console"]) -> None:  
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     logging.getLogger(OURS).setLevel(level)
+    # Closing a connection that the server has dropped already fails, with an error and a stack each time.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
     _log_uncaught()
 

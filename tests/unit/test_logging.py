@@ -291,3 +291,10 @@ def test_throttle_is_bounded() -> None:
     throttle = Throttle(exempt="service", clock=lambda: 0.0)
     records = (logging.LogRecord("lib", logging.ERROR, "", 0, f"id {n}", (), None) for n in range(5000))
     assert sum(throttle.filter(record) for record in records) <= 1000 + LINES_PER_WINDOW
+
+
+def test_connections_that_the_server_has_dropped_are_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    """Closing one fails, and SQLAlchemy would tell that with a stack."""
+    our_log()
+    logging.getLogger("sqlalchemy.pool.impl.AsyncAdaptedQueuePool").error("Exception closing connection")
+    assert lines(capsys) == []
