@@ -41,6 +41,10 @@ _GROUP_COORDINATOR = 0
 _NO_GENERATION, _NO_MEMBER, _BROKERS_RETENTION = -1, "", -1
 
 _RETRY_SECONDS = 0.2
+_COORDINATOR_ERRORS = (
+    kafka_errors.GroupCoordinatorNotAvailableError,
+    kafka_errors.GroupLoadInProgressError,
+)
 _CLOSE_SECONDS = 2
 
 Answer = TypeVar("Answer")
@@ -174,8 +178,10 @@ class KafkaAdmin:
             except kafka_errors.KafkaError as error:
                 if not error.retriable:
                     raise
-            # A new connection starts from the bootstrap servers and finds brokers that moved.
-            self._drop(client)
+                # A new connection starts from the bootstrap servers and finds brokers that moved. It is not
+                # for a group whose coordinator is not up yet: others are asking over this one.
+                if not isinstance(error, _COORDINATOR_ERRORS):
+                    self._drop(client)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _connected(self) -> AIOKafkaClient:
@@ -184,11 +190,12 @@ class KafkaAdmin:
                 client = AIOKafkaClient(**self._settings)
                 try:
                     await client.bootstrap()
+                    # Without topics its refresh would ask for all topics of the cluster. Waited for, because
+                    # a client that is closed while it refreshes leaves a connection behind.
+                    await client.set_topics(self._topics)
                 except BaseException:
                     self._close(client)
                     raise
-                # Without topics its refresh would ask for all topics of the cluster.
-                client.set_topics(self._topics)
                 self._client = client
             return self._client
 
