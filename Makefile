@@ -1,6 +1,8 @@
 # What people and CI run. Needs Python 3.11 or newer and make; everything else is fetched.
 
 PYTHON ?= python3
+# Where pip trusts an authority of the machine's, uv does too.
+export UV_SYSTEM_CERTS ?= 1
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin

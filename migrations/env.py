@@ -15,6 +15,8 @@ from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import CreateTableOp, MigrationScript
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -51,6 +53,14 @@ def render_type(kind: str, item: object, autogen: AutogenContext) -> str | Liter
     return "sa.Text()" if kind == "type" and isinstance(item, DecimalText) else False
 
 
+def resume(_context: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
+    """Let generated migrations go on where a crash cut them off: MySQL commits after each statement."""
+    for directive in directives:
+        for operation in directive.upgrade_ops.ops if directive.upgrade_ops else ():
+            if isinstance(operation, CreateTableOp):
+                operation.if_not_exists = True
+
+
 def migrate_offline() -> None:
     """Print the statements instead of running them (`--sql`)."""
     url, _ = where()
@@ -79,6 +89,7 @@ def migrate(connection: Connection) -> None:
             target_metadata=METADATA,
             compare_server_default=True,
             render_item=render_type,
+            process_revision_directives=resume,
         )
         with context.begin_transaction():
             context.run_migrations()

@@ -95,7 +95,13 @@ class Service:
         async with asyncio.TaskGroup() as background:
             background.create_task(self.http.serve(), name="http")
             monitor = background.create_task(self.monitor.run(), name="monitor")
-            log.info("started", version=VERSION, owner=self._owner, port=self.http.port)
+            log.info(
+                "started",
+                version=VERSION,
+                owner=self._owner,
+                topics=list(self._entities),
+                port=self.http.port,
+            )
             try:
                 await _until(stopping, self._consume())
             finally:  # also when the server or the monitor has failed

@@ -109,7 +109,8 @@ class Monitor:
         else:
             answer = PartHealth(name, Status.OK)
         if answer.status is not self._parts[name].status:
-            log.info("part changed", part=name, status=answer.status.value, reason=answer.reason)
+            write = log.warning if answer.reason else log.info
+            write("part changed", part=name, status=answer.status.value, reason=answer.reason or None)
         self._parts[name] = answer
 
     async def _measure(self, measure: Callable[[], Awaitable[None]]) -> None:

@@ -70,7 +70,7 @@ Examples:
 
 A line for each letter: id, status, record, entity, error, last failure. The newest come first.""",
 )
-@click.option("--entity", help="Of this entity; undecodable records have none, see --topic.")
+@click.option("--entity", help="Of this entity.")
 @click.option("--topic", help="Of this topic.")
 @click.option("--error-class", help="Given up for this error.")
 @click.option("--status", type=click.Choice(DEAD_LETTER_STATUSES), help="In this status.")

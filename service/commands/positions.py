@@ -161,7 +161,7 @@ Examples:
   upsertd positions reset --topic orders --partition 0 --to-offset 4711
 
 Releases a halted partition of a running service, or moves one of a stopped service. Records that are read
-again change nothing: they are marked. Records that are jumped over are not read: see upsertd replay."""
+again change nothing: they are marked. Records that are jumped over are not read."""
 )
 @click.option("--topic", required=True, help="The topic of the partition.")
 @click.option("--partition", required=True, type=click.IntRange(min=0), help="Its number.")

@@ -117,6 +117,9 @@ class Patience:
     def _resume(self) -> None:
         if self.paused is not None:
             self._observe.paused(self.partition, self.paused, None)
+            if self.detail:
+                seconds = round(self._loop_time() - self.paused_at, 1)
+                log.info("resumed", partition=str(self.partition), reason=self.paused, after_seconds=seconds)
             self.paused, self.detail = None, ""
             self.moved_at = self._loop_time()
 

@@ -7,7 +7,7 @@ offset afterwards. What can go wrong with single records is in `isolate`, what h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.core.errors import PermanentError
@@ -15,6 +15,9 @@ from service.core.ports import Decode, ProcessedCache, Sink
 from service.core.types import Batch, DeadLetter, Event, Lease, Record, Work
 from service.pipeline.isolate import Progress, apply_isolated
 from service.pipeline.observe import Observer
+from service.telemetry.logging import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
             # Strictly after the commit, or a crash in between makes the cache know more than SQL.
             await route.cache.remember(written.marked, after)
             route.observe.written(part, written)
+            if part.letters:
+                _tell(part.letters)
     route.observe.taken(batch, events, seen, lease)
     return after
 
@@ -62,6 +67,15 @@ def decode_all(records: Iterable[Record], route: Route) -> tuple[tuple[Event, ..
         except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
             letters.append(_letter(record, _unforeseen(error), route.entity))
     return tuple(events), tuple(letters)
+
+
+def _tell(letters: Sequence[DeadLetter]) -> None:
+    """One line a transaction: where its dead letters begin, and of which kinds they are."""
+    first = letters[0].record
+    kinds = sorted({letter.error_class for letter in letters})
+    log.warning(
+        "dead letters", partition=str(first.partition), number=len(letters), first=first.offset, kinds=kinds
+    )
 
 
 def _letter(record: Record, error: PermanentError, entity: str) -> DeadLetter:

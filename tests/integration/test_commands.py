@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from service.__main__ import main
+from service.entities.registry import ENTITIES
 from service.stores import dead_letters
 from tests.conftest import NewTopic
 from tests.servers import Kafka, MariaDb, database_of
@@ -118,8 +119,7 @@ def shop(
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
         "KAFKA_GROUP_ID": shop.group_id,
         "KAFKA_TOPIC_CUSTOMERS": shop.topic,
-        "KAFKA_TOPIC_PRODUCTS": "",
-        "KAFKA_TOPIC_ORDERS": "",
+        **{f"KAFKA_TOPIC_{name.upper()}": "" for name in ENTITIES if name != "customers"},
         "DATABASE_URL": migrated_url,
         "REDIS_URL": redis_url,
     }

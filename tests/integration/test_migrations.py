@@ -148,17 +148,17 @@ async def test_the_server_refuses_what_it_takes_for_no_json(fresh: Schema, writt
         fresh.query(customer(1, address=f"'{written}'"))
 
 
-SUPPLIER = '''
-"""Suppliers."""
+PARCEL = '''
+"""Parcels."""
 
 from __future__ import annotations
 
 from service.entities.entity import Entity
 from service.entities.fields import decimal, json_text, text
 
-suppliers = Entity(
-    name="suppliers",
-    singular="supplier",
+parcels = Entity(
+    name="parcels",
+    singular="parcel",
     fields=(
         text("name", 255),
         text("status", 32, default="new"),
@@ -173,53 +173,53 @@ from service.core.types import Partition, Record
 from service.entities.registry import ENTITIES
 from service.formats.native import decoder
 
-value = b'{"operation":"create","entity_id":5,"event_type":"supplier.new","data":{"creditLimit":"7.5"}}'
-event = decoder(ENTITIES["suppliers"])(Record(Partition("suppliers", 0), 1, 0, b"5", value))
+value = b'{"operation":"create","entity_id":5,"event_type":"parcel.new","data":{"creditLimit":"7.5"}}'
+event = decoder(ENTITIES["parcels"])(Record(Partition("parcels", 0), 1, 0, b"5", value))
 print(event.entity, event.entity_id, dict(event.columns))
 """
 
 
 @pytest.fixture
-def copy_with_suppliers(tmp_path: Path) -> Path:
+def copy_with_parcels(tmp_path: Path) -> Path:
     """A copy of the code with a fourth entity: one new file, and its line in the registry."""
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("service", "migrations"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     for file in ("alembic.ini", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
-    (tmp_path / "service/entities/supplier.py").write_text(SUPPLIER.lstrip())
+    (tmp_path / "service/entities/parcel.py").write_text(PARCEL.lstrip())
     register(tmp_path / "service/entities/registry.py")
     return tmp_path
 
 
-def test_a_fourth_entity_is_a_file_a_line_and_a_migration(fresh: Schema, copy_with_suppliers: Path) -> None:
+def test_a_fourth_entity_is_a_file_a_line_and_a_migration(fresh: Schema, copy_with_parcels: Path) -> None:
     """Decoding and table follow from the declaration; autogenerate writes exactly that table."""
-    copy, url = copy_with_suppliers, fresh.url
+    copy, url = copy_with_parcels, fresh.url
     for arguments in (
         ("upgrade", "head"),
-        ("revision", "--autogenerate", "--rev-id", "0002", "-m", "suppliers"),
+        ("revision", "--autogenerate", "--rev-id", "of_a_test", "-m", "parcels"),
     ):
         ran(alembic(copy, url, *arguments))
-    written = (copy / "migrations/versions/0002_suppliers.py").read_text()
+    written = (copy / "migrations/versions/of_a_test_parcels.py").read_text()
     assert written.count("op.") == 2
-    assert 'op.create_table(\n        "suppliers"' in written
-    assert 'op.drop_table("suppliers")' in written
+    assert 'op.create_table(\n        "parcels"' in written
+    assert 'op.drop_table("parcels")' in written
 
     before = fresh.tables()
     ran(alembic(copy, url, "upgrade", "head"))
     ran(alembic(copy, url, "check"))
-    assert fresh.tables().keys() - before.keys() == {"suppliers"}
-    assert "CHECK (json_valid(`contacts`))" in fresh.tables()["suppliers"]
+    assert fresh.tables().keys() - before.keys() == {"parcels"}
+    assert "CHECK (json_valid(`contacts`))" in fresh.tables()["parcels"]
 
     decoded = ran(python(copy, url, "-c", DECODE))
-    assert decoded == "suppliers 5 {'credit_limit': Decimal('7.5000')}\n"
+    assert decoded == "parcels 5 {'credit_limit': Decimal('7.5000')}\n"
 
 
 def register(path: Path) -> None:
     """Add the import and the line."""
     code = path.read_text()
-    code = code.replace("        products,\n", "        products,\n        suppliers,\n")
-    code = code.replace("\nENTITIES", "from service.entities.supplier import suppliers\n\nENTITIES")
+    code = code.replace("        products,\n", "        products,\n        parcels,\n")
+    code = code.replace("\nENTITIES", "from service.entities.parcel import parcels\n\nENTITIES")
     path.write_text(code)
 
 
