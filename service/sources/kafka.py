@@ -138,7 +138,7 @@ class KafkaSource:
         try:
             async with answered(f"commit {partition}", COMMIT_SECONDS):
                 await consumer.commit({kafka_name(partition): (offset, METADATA)})
-        except Unavailable:
+        except BaseException:  # cancelled, too: a lane that is cut off while Kafka hangs
             hear_out_commits()
             raise
         if self._tenures.get(partition) is not tenure:
