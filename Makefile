@@ -32,7 +32,7 @@ lint: install ## check style, formatting, types and who imports whom
 
 requirements: | $(UV) ## pin the requirements of pyproject.toml anew, with hashes
 	$(COMPILE) pyproject.toml -o requirements/run.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra demo --group dev -c requirements/run.txt -o requirements/dev.txt
 
 servers: install ## run Kafka, MariaDB and Redis on loopback until Ctrl-C
 	@$(BIN)/python -m tests.servers
