@@ -7,8 +7,6 @@ unless the caller of `alembic_config` gave one. Replicas that migrate at the sam
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from logging.config import fileConfig
 from ssl import SSLContext
 from typing import Literal
@@ -18,18 +16,15 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import CreateTableOp, MigrationScript
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from service import bookkeeping
-from service.database import async_url
+from service.dialects.registry import async_url, dialect_of
 from service.entities import entity, registry
 from service.entities.sql_types import DecimalText
 from service.settings import DatabaseSettings, SettingsError, load_group
-
-# Longer than a migration of large tables takes; who waits for that long has another problem.
-LOCK_SECONDS = 600
 
 # By way of the registry: an entity that is not in it has no table.
 assert registry.ENTITIES  # noqa: S101 - states what the import is for
@@ -83,7 +78,7 @@ async def migrate_online() -> None:
 
 def migrate(connection: Connection) -> None:
     """Run the migrations on `connection`, alone."""
-    with migrating_alone(connection):
+    with dialect_of(connection.engine.url).migrating_alone(connection):
         context.configure(
             connection=connection,
             target_metadata=METADATA,
@@ -93,24 +88,6 @@ def migrate(connection: Connection) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-
-
-@contextmanager
-def migrating_alone(connection: Connection) -> Iterator[None]:
-    """Hold the migration lock of this database; a connection that breaks gives it back."""
-    if connection.dialect.name not in ("mysql", "mariadb"):
-        yield
-        return
-    # MySQL's locks are the server's, not the database's: hence the name.
-    name = "CONCAT('upsertd:', MD5(DATABASE()))"
-    if connection.scalar(text(f"SELECT GET_LOCK({name}, {LOCK_SECONDS})")) != 1:
-        raise CommandError(f"another migration has been running for {LOCK_SECONDS} s")
-    # The lock stays; Alembic commits only what it has begun itself.
-    connection.commit()
-    try:
-        yield
-    finally:
-        connection.execute(text(f"SELECT RELEASE_LOCK({name})"))
 
 
 if context.config.config_file_name is not None:

@@ -1,55 +1,49 @@
 """The engine, and the one place where a transaction opens.
 
 The sink and the stores run their statements through `Database.transaction`; driver exceptions leave it
-as the errors of `service.core.errors`, classified by the server's code and stripped of every value (I9).
+as the errors of `service.core.errors`, as the dialect translates them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from ssl import SSLContext
 from typing import Any
 
-import aiomysql
-from sqlalchemy import Connection, CursorResult, event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, CursorResult, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.sql import Executable
 
 from service.core.errors import ConnectionLost, Unavailable
-from service.sql_errors import describe, translated
+from service.dialects.dialect import Dialect, Statement
+from service.dialects.registry import async_url, dialect_of
 
 ACQUIRE_SECONDS = 30.0
-CONNECT_SECONDS = 5.0
 TRANSACTION_SECONDS = 30.0
 # Longer than any statement takes that the session's limits let run: silence beyond it is a dead connection.
 STATEMENT_SECONDS = 8.0
 PING_SECONDS = 5.0
 
-# A stopped process must not block its successor: the server drops a session that says nothing for this
-# long, in the middle of a transaction too, and its locks go with it. MySQL and MariaDB both have it.
-SERVER_IDLE_SECONDS = 20
 # We let go of an idle connection well before the server does.
 POOL_IDLE_SECONDS = 12.0
 
-_STRICT = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE"
-_SESSION = (
-    f"SET SESSION sql_mode = '{_STRICT},NO_ENGINE_SUBSTITUTION', time_zone = '+00:00',"
-    f" innodb_lock_wait_timeout = 5, lock_wait_timeout = 5, wait_timeout = {SERVER_IDLE_SECONDS}"
-    " /*M! , max_statement_time = 7 */"  # only MariaDB reads this comment
-)
+# A percent sign in a text that takes no parameters is a percent sign.
+_AS_IT_IS = {"no_parameters": True}
 
 
 class Transaction:
     """An open transaction: runs statements, raises our errors, counts what it sends."""
 
-    def __init__(self, connection: AsyncConnection, before_statement: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: AsyncConnection, dialect: Dialect, before_statement: Callable[[], None]
+    ) -> None:
         self._connection = connection
+        self._dialect = dialect
         self._before_statement = before_statement
 
     async def execute(
@@ -59,23 +53,49 @@ class Transaction:
     ) -> CursorResult[Any]:
         """Run one statement; a list of parameters becomes one multi-row statement."""
         self._before_statement()
-        with translated():
+        with self._translated():
             return await self._connection.execute(statement, parameters)
+
+    async def read(self, statement: Statement) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Run what a dialect built and return its rows."""
+        return (await self._send(statement)).all()
+
+    async def write(self, statements: Iterable[Statement]) -> None:
+        """Run what a dialect built, one after the other."""
+        for statement in statements:
+            await self._send(statement)
+
+    async def _send(self, statement: Statement) -> CursorResult[Any]:
+        if not isinstance(statement.sql, str):
+            return await self.execute(statement.sql, statement.rows)
+        self._before_statement()
+        with self._translated():
+            return await self._connection.exec_driver_sql(statement.sql, execution_options=_AS_IT_IS)
 
     async def commit(self) -> None:
         """Commit; when this raises `ConnectionLost`, nobody knows whether it took place."""
         self._before_statement()
-        with translated():
+        with self._translated():
             await self._connection.commit()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise our errors for the driver's."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._dialect.translate(error) from error
+        except OSError as error:
+            raise ConnectionLost(type(error).__name__, part="database") from error
 
 
 class Database:
     """A bounded pool of connections to one database.
 
-    `url` is SQLAlchemy's or a plain `mysql://` / `mariadb://` one. There are never more than `pool_size`
-    connections; whoever finds none waits. A transaction may take `transaction_seconds`. `on_statement` is
-    called for each statement sent, COMMIT included, `on_wait` with the seconds that each transaction waited
-    for its connection.
+    `url` is SQLAlchemy's or a plain one, `mysql://…`; `dialect` is what it names. There are never more than
+    `pool_size` connections; whoever finds none waits. A transaction may take `transaction_seconds`.
+    `on_statement` is called for each statement sent, COMMIT included, `on_wait` with the seconds that each
+    transaction waited for its connection.
     """
 
     def __init__(
@@ -94,9 +114,7 @@ class Database:
         self.pool_size = pool_size
         self.in_use = 0
         self.in_use_peak = 0
-        connect: dict[str, Any] = {"init_command": _SESSION, "async_creator_fn": _connect}
-        if ssl is not None:
-            connect["ssl"] = ssl
+        self.dialect = dialect_of(url)
         self.engine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
@@ -105,10 +123,10 @@ class Database:
             pool_use_lifo=True,
             # `transaction` ends what it begins; the pool's own ROLLBACK would be a round trip more.
             pool_reset_on_return=None,
-            isolation_level="READ COMMITTED",
             hide_parameters=True,
-            connect_args=connect,
+            **self.dialect.engine_options(ssl),
         )
+        self.dialect.prepare(self.engine)
         _renew_idle_connections(self)
 
     @asynccontextmanager
@@ -125,7 +143,7 @@ class Database:
         self.in_use_peak = max(self.in_use_peak, self.in_use)
         try:
             async with asyncio.timeout(seconds) as deadline:
-                transaction = Transaction(connection, self._before_statement(deadline, seconds))
+                transaction = Transaction(connection, self.dialect, self._before_statement(deadline, seconds))
                 try:
                     yield transaction
                     await transaction.commit()
@@ -156,7 +174,7 @@ class Database:
                 connection = await self.engine.connect()
         except DBAPIError as error:
             # Nothing was sent yet: whatever the code, the database is not there for us.
-            raise Unavailable(f"cannot connect: {describe(error)}", part="database") from error
+            raise Unavailable(f"cannot connect: {self.dialect.describe(error)}", part="database") from error
         except (PoolTimeout, TimeoutError) as error:
             raise Unavailable(f"no connection within {ACQUIRE_SECONDS:g} s", part="database") from error
         except (SQLAlchemyError, OSError) as error:
@@ -173,20 +191,6 @@ class Database:
             deadline.reschedule(min(end, loop.time() + STATEMENT_SECONDS))
 
         return begin
-
-
-async def _connect(**arguments: Any) -> aiomysql.Connection:
-    """Connect and log in within a deadline: aiomysql's own covers the socket alone, not the handshake."""
-    connection = aiomysql.Connection(**arguments)
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connection._connect()
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, TimeoutError):
-            raise aiomysql.OperationalError(2003, "no answer in time") from error
-        raise
-    return connection
 
 
 async def _abandon(connection: AsyncConnection, error: BaseException) -> None:
@@ -211,11 +215,3 @@ def _renew_idle_connections(database: Database) -> None:
     def refuse_idle(_connection: Connection, record: Any, _proxy: Any) -> None:
         if time.monotonic() - record.info.pop("idle_since", time.monotonic()) > POOL_IDLE_SECONDS:
             raise DisconnectionError
-
-
-def async_url(url: str) -> URL:
-    """SQLAlchemy's URL for the asynchronous driver: `mysql://` and `mariadb://` alike, always utf8mb4."""
-    parsed = make_url(url)
-    if parsed.drivername in ("mysql", "mariadb", "mariadb+aiomysql"):
-        parsed = parsed.set(drivername="mysql+aiomysql")
-    return parsed.update_query_dict({"charset": "utf8mb4"})

@@ -15,8 +15,7 @@ from sqlalchemy import column, select, table
 from migrations import revisions
 from service.core.errors import Unavailable
 from service.database import Database
-
-_NO_SUCH_TABLE = 1146
+from service.sql_errors import NoSuchTable
 
 
 class SchemaStatus(StrEnum):
@@ -62,10 +61,8 @@ async def _found_revision(database: Database) -> str | None:
     try:
         async with database.transaction() as transaction:
             return (await transaction.execute(select(versions.c.version_num))).scalar_one_or_none()
-    except Unavailable as error:
-        if error.code == _NO_SUCH_TABLE:
-            return None
-        raise
+    except NoSuchTable:
+        return None
 
 
 @cache

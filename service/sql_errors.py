@@ -1,39 +1,21 @@
-"""What a driver's exception means, by the server's code alone, told without any value (I9).
+"""The kinds of failure that a database's answer can mean, for all dialects.
 
-`service.database` translates at its border; nothing else looks at a driver's exception.
+Each dialect knows its own codes; what follows from a kind is decided here. Nothing ever looks at a
+server's message: it quotes values (I9).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
-
-from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable, UpsertdError
-
-# The closed list of semantics.md: nothing else ever makes a dead letter.
-PERMANENT = {
-    1048: "ColumnCannotBeNull",
-    1264: "OutOfRange",
-    1265: "DataTruncated",
-    1292: "IncorrectValue",
-    1366: "IncorrectValue",
-    1406: "DataTooLong",
-    1452: "NoReferencedRow",
-    3140: "InvalidJsonText",
-    3819: "CheckViolated",
-    4025: "CheckViolated",
-}
-TEMPORARY = frozenset({1205, 1213, 1020})
-LOST = frozenset({0, 1153, 2006, 2013, 2014, 2055})
-DUPLICATE_KEY = 1062
-
-# What a server's message says about the place; anchored, because values stand in the same message.
-_PLACE = re.compile(
-    r"(?:for column [`'.\w]*?(\w+)[`'] at row \d+|^Column '(\w+)' cannot be null"
-    r"|^CONSTRAINT `([\w.]+)` failed for [`.\w]+|for key '([\w.]+)')$"
+from service.core.errors import (
+    Code,
+    ConnectionLost,
+    PermanentError,
+    TemporaryError,
+    Unavailable,
+    UpsertdError,
 )
 
 
@@ -41,48 +23,33 @@ class DuplicateKey(UpsertdError):
     """A row with this key is there already: a rival got there first."""
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise our errors for the driver's."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise translate(error) from error
-    except OSError as error:
-        raise ConnectionLost(type(error).__name__, part="database") from error
+class NoSuchTable(Unavailable):
+    """A table is missing: the schema is behind, or nothing was ever migrated."""
 
 
-def translate(error: DBAPIError) -> UpsertdError:
-    """What a driver's exception means, by the server's code alone.
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What a server's codes mean; `permanent` names the error class of each.
 
-    A code on the closed list is permanent; a few are temporary; everything else is waited for, however
-    often it comes: with a column missing, good records would die and bad neighbours pass.
+    A code that is nowhere here is waited for, however often it comes: with a column missing, good records
+    would die and bad neighbours pass.
     """
-    code = _code(error)
-    if code in PERMANENT:
-        return PermanentError(describe(error), error_class=PERMANENT[code])
-    if code in TEMPORARY:
-        return TemporaryError(describe(error))
-    if code == DUPLICATE_KEY:
-        return DuplicateKey(describe(error))
-    if code is None or code in LOST:
-        return ConnectionLost(describe(error), part="database")
-    return Unavailable(describe(error), part="database", code=code)
 
+    permanent: Mapping[Code, str]
+    temporary: Set[Code]
+    lost: Set[Code]
+    duplicate_key: Set[Code]
+    no_such_table: Set[Code]
 
-def _arguments(error: DBAPIError) -> tuple[object, ...]:
-    return tuple(getattr(error.orig, "args", ()))
-
-
-def _code(error: DBAPIError) -> int | None:
-    code = _arguments(error)[:1]
-    return code[0] if code and isinstance(code[0], int) else None
-
-
-def describe(error: DBAPIError) -> str:
-    """The code and the place, never the message: it quotes values."""
-    place = _PLACE.search(" ".join(map(str, _arguments(error)[1:2])))
-    name = next((group for group in place.groups() if group), None) if place else None
-    code = _code(error)
-    what = type(error.orig).__name__ if code is None else f"SQL error {code}"
-    return f"{what} ({name})" if name else what
+    def meaning(self, code: Code | None, description: str) -> UpsertdError:
+        """The error of an answer with `code`, None where the connection gave no answer."""
+        if code is None or code in self.lost:
+            return ConnectionLost(description, part="database")
+        if code in self.permanent:
+            return PermanentError(description, error_class=self.permanent[code])
+        if code in self.temporary:
+            return TemporaryError(description)
+        if code in self.duplicate_key:
+            return DuplicateKey(description)
+        kind = NoSuchTable if code in self.no_such_table else Unavailable
+        return kind(description, part="database", code=code)

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from migrations import alembic_config
 from service.commands.ending import Failed
 from service.commands.opening import open_database, run_briefly
+from service.dialects.registry import dialect_of
 from service.schema import SchemaState, SchemaStatus, schema_state
 from service.settings import DatabaseSettings, load_group
-from service.sql_errors import translate
 
 
 @click.command(
@@ -50,6 +50,6 @@ def _upgrade(settings: DatabaseSettings) -> None:
     try:
         command.upgrade(alembic_config(settings.connection_url, settings.ssl_context()), "head")
     except DBAPIError as error:
-        raise translate(error) from error
+        raise dialect_of(settings.connection_url).translate(error) from error
     except CommandError as error:
         raise Failed(f"migration failed: {error}") from error

@@ -5,6 +5,9 @@ The message of each is safe to log: codes, tables and columns, never values (I9)
 
 from __future__ import annotations
 
+Code = int | str
+"""A server's number or name for what went wrong: MySQL counts, PostgreSQL's SQLSTATE is a text."""
+
 
 class UpsertdError(Exception):
     """A failure that upsertd has a name for."""
@@ -33,7 +36,7 @@ class Unavailable(UpsertdError):
     `part` is `database`, `kafka` or `redis`; `code` is the server's, where it gave one.
     """
 
-    def __init__(self, message: str, *, part: str, code: int | None = None) -> None:
+    def __init__(self, message: str, *, part: str, code: Code | None = None) -> None:
         super().__init__(message)
         self.part = part
         self.code = code

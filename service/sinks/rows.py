@@ -9,47 +9,102 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
 
 from service.core.decide import Change
 from service.core.types import DeadLetter, Event, Outcome, Record
+from service.entities.entity import Lines
 
 # Room in a packet for everything of a row that is not one of its long values.
 PACKET_MARGIN_BYTES = 64 * 1024
 
 
-def entity_row(change: Change, defaults: Mapping[str, object], now: datetime) -> dict[str, object]:
-    """The columns to write for one record; payload columns that it does not name are left alone."""
-    payload = {**defaults, **change.columns} if change.from_defaults else change.columns
-    return {
-        "id": change.entity_id,
-        **{name: payload[name] for name in defaults if name in payload},
-        "version": change.version.version,
-        "occurred_at": change.version.occurred_at,
-        "source_partition": change.version.source_partition,
-        "source_offset": change.version.source_offset,
-        "synced_at": now,
-        "deleted_at": change.version.occurred_at if change.deleted else None,
-    }
+# What every row of an entity says beside its payload.
+_VERSION_COLUMNS = ("version", "occurred_at", "source_partition", "source_offset", "synced_at", "deleted_at")
+
+MARK_COLUMNS = (
+    "event_id",
+    "entity",
+    "entity_id",
+    "operation",
+    "outcome",
+    "topic",
+    "partition_id",
+    "record_offset",
+    "occurred_at",
+    "processed_at",
+)
+
+Row = tuple[object, ...]
 
 
-def mark_row(event: Event, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """The mark of an event that was applied or found stale."""
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows that one statement can write: all new or all there, with the same columns."""
+
+    is_new: bool
+    columns: tuple[str, ...]
+    rows: list[Row]
+
+
+def group_rows(changes: Iterable[Change], defaults: Mapping[str, object], now: datetime) -> list[RowGroup]:
+    """The rows of `changes`, in their order; payload columns that a change does not name are left alone.
+
+    A row that is not there yet is inserted, never upserted: nobody holds a lock on it, and a rival's newer
+    row must not be overwritten.
+    """
+    groups: dict[tuple[bool, tuple[str, ...]], list[Row]] = defaultdict(list)
+    for change in changes:
+        payload = {**defaults, **change.columns} if change.from_defaults else change.columns
+        names = tuple(name for name in defaults if name in payload)
+        groups[change.is_new, names].append(
+            (
+                change.entity_id,
+                *[payload[name] for name in names],
+                change.version.version,
+                change.version.occurred_at,
+                change.version.source_partition,
+                change.version.source_offset,
+                now,
+                change.version.occurred_at if change.deleted else None,
+            )
+        )
+    return [
+        RowGroup(is_new, ("id", *names, *_VERSION_COLUMNS), rows) for (is_new, names), rows in groups.items()
+    ]
+
+
+def line_rows(lines: Lines, changes: Iterable[Change]) -> tuple[tuple[str, ...], list[Row]]:
+    """The columns of an entity's lines, and the rows of `changes` in the order of their key."""
+    names = (lines.key.name, *(each.name for each in lines.fields))
+    rows: list[Row] = [
+        (change.entity_id, *[line[name] for name in names])
+        for change in changes
+        for line in change.lines or ()
+    ]
+    rows.sort(key=itemgetter(0, 1))
+    return (lines.parent, *names), rows
+
+
+def mark_row(event: Event, outcome: Outcome, now: datetime) -> Row:
+    """The mark, in `MARK_COLUMNS`, of an event that was applied or found stale."""
     record = event.record
-    return {
-        "event_id": event.event_id,
-        "entity": event.entity,
-        "entity_id": event.entity_id,
-        "operation": event.operation.value,
-        "outcome": outcome.value,
-        "topic": record.partition.topic,
-        "partition_id": record.partition.number,
-        "record_offset": record.offset,
-        "occurred_at": event.occurred_at,
-        "processed_at": now,
-    }
+    return (
+        event.event_id,
+        event.entity,
+        event.entity_id,
+        event.operation.value,
+        outcome.value,
+        record.partition.topic,
+        record.partition.number,
+        record.offset,
+        event.occurred_at,
+        now,
+    )
 
 
 def reused_letter(event: Event) -> DeadLetter:
@@ -65,7 +120,7 @@ def reused_letter(event: Event) -> DeadLetter:
     )
 
 
-def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int) -> dict[str, Any]:
+def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int | None) -> dict[str, object]:
     """A letter's row: its bytes as they came, or none of them where no packet can carry them."""
     record = letter.record
     headers = json.dumps([[name, _base64(value)] for name, value in record.headers])
@@ -107,16 +162,20 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode("ascii")
 
 
-def fits_packet(event: Event, max_packet_bytes: int) -> bool:
-    """Whether the row of `event` can be sent at all."""
+def fits_packet(event: Event, max_packet_bytes: int | None) -> bool:
+    """Whether the row of `event` can be sent at all; None: packets have no limit."""
+    if max_packet_bytes is None:
+        return True
     if 2 * event.record.size_bytes + PACKET_MARGIN_BYTES <= max_packet_bytes:
         return True
     texts = [value.encode() for value in event.columns.values() if isinstance(value, str)]
     return _fits(texts, max_packet_bytes)
 
 
-def _fits(values: list[bytes], max_packet_bytes: int) -> bool:
-    return sum(map(_packed_bytes, values)) + PACKET_MARGIN_BYTES <= max_packet_bytes
+def _fits(values: list[bytes], max_packet_bytes: int | None) -> bool:
+    return (
+        max_packet_bytes is None or sum(map(_packed_bytes, values)) + PACKET_MARGIN_BYTES <= max_packet_bytes
+    )
 
 
 def _packed_bytes(value: bytes) -> int:

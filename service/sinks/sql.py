@@ -1,8 +1,8 @@
 """The transaction that keeps the promise: fence, check, decide, upsert, mark, dead letters, commit.
 
 Called by the pipeline through the port `Sink`. Everything that happens to a batch in SQL happens here, in
-one transaction, in this order; the pure decisions come from `core.decide`, the dialect's statements from
-`sinks.upsert`, the errors' names from `service.database`.
+one transaction, in this order; the pure decisions come from `core.decide`, the rows from `sinks.rows`, the
+multi-row statements from the database's dialect, the errors' names from `service.database`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, Table, and_, case, delete, insert, select, text, update
+from sqlalchemy import and_, case, delete, insert, select, update
 
 from service.bookkeeping import (
     OPEN_STATUSES,
@@ -41,8 +40,16 @@ from service.core.types import (
 )
 from service.database import Database, Transaction
 from service.entities.entity import Entity, Lines
-from service.sinks.rows import digest, entity_row, fits_packet, letter_row, mark_row, reused_letter
-from service.sinks.upsert import insert_new, insert_once, overwrite
+from service.sinks.rows import (
+    MARK_COLUMNS,
+    digest,
+    fits_packet,
+    group_rows,
+    letter_row,
+    line_rows,
+    mark_row,
+    reused_letter,
+)
 from service.sql_errors import DuplicateKey
 
 
@@ -63,7 +70,9 @@ class SqlSink:
         self._entities = entities
         self._group_id = group_id
         self._now = now
-        self._max_packet_bytes = 0
+        self._dialect = database.dialect
+        # None: not known yet, or there is none.
+        self._max_packet_bytes: int | None = None
 
     # ---------------------------------------------------------------- the transaction of a batch
 
@@ -133,10 +142,10 @@ class SqlSink:
         if not events:
             return {}
         columns = processed_events.c
+        wanted = (columns.event_id, columns.entity, columns.entity_id)
         ids = sorted({event.event_id for event in events})
-        query = select(columns.event_id, columns.entity, columns.entity_id).where(columns.event_id.in_(ids))
-        rows = await transaction.execute(query)
-        return {row.event_id: Mark(row.entity, row.entity_id) for row in rows}
+        rows = await transaction.read(self._dialect.select_in(wanted, columns.event_id, ids, lock=False))
+        return {event_id: Mark(entity, entity_id) for event_id, entity, entity_id in rows}
 
     async def _decide_and_upsert(
         self, transaction: Transaction, entity: Entity, events: Sequence[Event], found: set[object]
@@ -153,62 +162,35 @@ class SqlSink:
         self, transaction: Transaction, entity: Entity, entity_ids: Iterable[int]
     ) -> dict[int, RowVersion]:
         columns = entity.table.c
-        query = (
-            select(
-                columns.id,
-                columns.version,
-                columns.occurred_at,
-                columns.source_partition,
-                columns.source_offset,
-            )
-            .where(columns.id.in_(sorted(entity_ids)))
-            .order_by(columns.id)  # every writer locks in this order: no deadlocks among them
-            .with_for_update()
-        )
-        rows = await transaction.execute(query)
-        return {row.id: _version_of(row) for row in rows}
+        version = (columns.version, columns.occurred_at, columns.source_partition, columns.source_offset)
+        # Every writer locks in the order of the key: no deadlocks among them.
+        query = self._dialect.select_in((columns.id, *version), columns.id, sorted(entity_ids), lock=True)
+        return {row[0]: RowVersion(*row[1:]) for row in await transaction.read(query)}
 
     async def _upsert(self, transaction: Transaction, entity: Entity, changes: Iterable[Change]) -> None:
         changes = sorted(changes, key=lambda change: change.entity_id)
-        for is_new, rows in self._rows_by_shape(entity, changes):
-            table, shape = entity.table, tuple(rows[0])
-            await transaction.execute(insert_new(table) if is_new else overwrite(table, shape), rows)
+        for group in group_rows(changes, entity.defaults, self._now()):
+            build = self._dialect.insert if group.is_new else self._dialect.overwrite
+            await transaction.write(build(entity.table, group.columns, group.rows))
         if entity.lines:
             await self._replace_lines(transaction, entity.lines, changes)
 
-    def _rows_by_shape(
-        self, entity: Entity, changes: Sequence[Change]
-    ) -> list[tuple[bool, list[dict[str, object]]]]:
-        """Rows that one statement can write: all new or all there, with the same columns.
-
-        A row that is not there yet is inserted, never upserted: nobody holds a lock on it, and a rival's
-        newer row must not be overwritten.
-        """
-        now = self._now()
-        shapes: dict[tuple[object, ...], list[dict[str, object]]] = defaultdict(list)
-        for change in changes:
-            row = entity_row(change, entity.defaults, now)
-            shapes[change.is_new, *sorted(row)].append(row)
-        return [(bool(shape[0]), rows) for shape, rows in shapes.items()]
-
     async def _replace_lines(self, transaction: Transaction, lines: Lines, changes: Sequence[Change]) -> None:
         replaced = [change for change in changes if change.lines is not None]
-        table, parent = lines.table, lines.parent
         if replaced:
             orders = [change.entity_id for change in replaced]
-            await transaction.execute(delete(table).where(table.c[parent].in_(orders)))
-        rows = [{parent: change.entity_id, **line} for change in replaced for line in change.lines or ()]
+            await transaction.execute(delete(lines.table).where(lines.table.c[lines.parent].in_(orders)))
+        columns, rows = line_rows(lines, replaced)
         if rows:
-            await transaction.execute(insert_new(table), _in_key_order(table, rows))
+            await transaction.write(self._dialect.insert(lines.table, columns, rows))
 
     async def _mark(self, transaction: Transaction, fresh: Sequence[tuple[Event, Outcome]]) -> None:
         """Mark every id, stale ones too: a plain INSERT, so that a rival's mark turns us back."""
         if not fresh:
             return
         now = self._now()
-        rows = [mark_row(event, outcome, now) for event, outcome in fresh]
-        rows.sort(key=lambda row: row["event_id"])
-        await transaction.execute(insert(processed_events), rows)
+        rows = sorted(mark_row(event, outcome, now) for event, outcome in fresh)
+        await transaction.write(self._dialect.insert(processed_events, MARK_COLUMNS, rows))
 
     async def _supersede(
         self, transaction: Transaction, partition: Partition, marked: Sequence[Event]
@@ -235,7 +217,8 @@ class SqlSink:
             return
         now = self._now()
         rows = [letter_row(letter, now, self._max_packet_bytes) for letter in letters]
-        await transaction.execute(insert_once(dead_letters), rows)
+        values = [tuple(row.values()) for row in rows]
+        await transaction.write(self._dialect.insert_once(dead_letters, tuple(rows[0]), values))
 
     # ---------------------------------------------------------------- positions and claims
 
@@ -280,14 +263,11 @@ class SqlSink:
             raise PermanentError("larger than max_allowed_packet", error_class="RecordTooLarge")
 
     async def _learn_packet_limit(self) -> None:
-        if not self._max_packet_bytes:
+        query = self._dialect.packet_limit()
+        if query is not None and self._max_packet_bytes is None:
             async with self._database.transaction() as transaction:
-                answer = await transaction.execute(text("SELECT @@max_allowed_packet"))
-                self._max_packet_bytes = int(answer.scalar_one())
-
-
-def _version_of(row: Row[Any]) -> RowVersion:
-    return RowVersion(row.version, row.occurred_at, row.source_partition, row.source_offset)
+                ((limit,),) = await transaction.read(query)
+                self._max_packet_bytes = int(limit)
 
 
 def _by_entity(events: Iterable[Event]) -> dict[str, list[Event]]:
@@ -302,8 +282,3 @@ def _by_entity_id(events: Iterable[Event]) -> dict[int, list[Event]]:
     for event in events:
         groups[event.entity_id].append(event)
     return groups
-
-
-def _in_key_order(table: Table, rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    names = [column.name for column in table.primary_key]
-    return sorted(rows, key=lambda row: [row[name] for name in names])

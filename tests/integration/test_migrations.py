@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from migrations import alembic_config, revisions
 from service import bookkeeping
-from service.database import async_url
+from service.dialects.registry import async_url
 from service.entities import entity, registry
 from tests.servers.mariadb import MariaDb
 

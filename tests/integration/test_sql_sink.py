@@ -364,7 +364,7 @@ class Rivalled(SqlSink):
         if self._overtaken:
             row = mark_row(self._overtaken.pop(0), Outcome.APPLIED, NOON)
             async with self._rival.transaction() as theirs:
-                await theirs.execute(insert(processed_events), [row])
+                await theirs.execute(insert(processed_events).values(row))
         await super()._mark(transaction, fresh)
 
 

@@ -7,6 +7,7 @@ claim` (of a partition), `before apply`, `after apply` and `after failed apply` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.sql import Executable
 from service.core.ports import Sink
 from service.core.types import Lease, Partition, StoredPosition, Work, Written
 from service.database import Database, Transaction
+from service.dialects.dialect import Statement
 from service.testing.source import InMemoryKafka, InMemorySource
 from tests.planted.steps import Steps
 
@@ -80,9 +82,21 @@ class _StagedTransaction(Transaction):
         await self._steps.reach(f"after {_name(statement)}")
         return result
 
+    async def _send(self, statement: Statement) -> CursorResult[Any]:
+        result = await self._transaction._send(statement)
+        await self._steps.reach(f"after {_name(statement.sql)}")
+        return result
 
-def _name(statement: Executable) -> str:
+
+# The verb of a text, and the table that comes first in it.
+_VERB_AND_TABLE = re.compile(r"(\w+)(?: .*?(?:INTO|FROM) `(\w+)`)?")
+
+
+def _name(statement: Executable | str) -> str:
     """Verb and table, such as `select customers`."""
+    if isinstance(statement, str):
+        found = _VERB_AND_TABLE.match(statement)
+        return " ".join(word.lower() for word in found.groups() if word) if found else statement
     if isinstance(statement, Select):
         return f"select {statement.get_final_froms()[0]}"
     return f"{statement.__visit_name__} {getattr(statement, 'table', '')}".rstrip()

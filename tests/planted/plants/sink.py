@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Insert, Table, delete, func, insert, text, update
+from sqlalchemy import Insert, Table, delete, func, text, update
 from sqlalchemy.exc import DBAPIError
 
 from service.bookkeeping import consumer_positions, is_position_of, processed_events
@@ -25,10 +26,12 @@ from service.core.types import (
     Written,
 )
 from service.database import Transaction
+from service.dialects import mysql_errors
+from service.dialects.dialect import Columns, Rows, Statement
+from service.dialects.mysql import MySql
 from service.entities.entity import Entity
-from service.sinks.rows import letter_row
+from service.sinks.rows import RowGroup, group_rows, letter_row
 from service.sinks.sql import SqlSink
-from service.sql_errors import translate
 
 _SQL = "service.sinks.sql"
 
@@ -65,27 +68,38 @@ def bury_after_the_commit(patch: pytest.MonkeyPatch) -> None:
 def insert_ignore_marks(patch: pytest.MonkeyPatch) -> None:
     """`SqlSink._mark` says `INSERT IGNORE`."""
 
-    def insert_or_ignore(table: Table) -> Insert:
-        return insert(table).prefix_with("IGNORE") if table is processed_events else insert(table)
+    insert = MySql.insert
 
-    patch.setattr(f"{_SQL}.insert", insert_or_ignore)
+    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+        return ignoring(insert(self, table, columns, rows), table is processed_events)
+
+    patch.setattr(MySql, "insert", insert_or_ignore)
 
 
 def insert_ignore_rows(patch: pytest.MonkeyPatch) -> None:
-    """`insert_new` says `INSERT IGNORE`."""
-    patch.setattr(f"{_SQL}.insert_new", lambda table: insert(table).prefix_with("IGNORE"))
+    """`SqlSink._upsert` says `INSERT IGNORE` for rows that are new."""
+    insert = MySql.insert
+
+    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+        return ignoring(insert(self, table, columns, rows), table is not processed_events)
+
+    patch.setattr(MySql, "insert", insert_or_ignore)
+
+
+def ignoring(statements: Iterable[Statement], wanted: bool) -> Iterator[Statement]:
+    """The same inserts, passing over rows whose key is there."""
+    for statement in statements:
+        assert isinstance(statement.sql, Insert)
+        yield replace(statement, sql=statement.sql.prefix_with("IGNORE")) if wanted else statement
 
 
 def upsert_new_rows(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._rows_by_shape` calls every row one that is there."""
-    rows_by_shape = SqlSink._rows_by_shape
+    """`group_rows` calls every row one that is there."""
 
-    def all_there(
-        self: SqlSink, entity: Entity, changes: Sequence[Change]
-    ) -> list[tuple[bool, list[dict[str, object]]]]:
-        return [(False, rows) for _is_new, rows in rows_by_shape(self, entity, changes)]
+    def all_there(*arguments: Any) -> list[RowGroup]:
+        return [replace(group, is_new=False) for group in group_rows(*arguments)]
 
-    patch.setattr(SqlSink, "_rows_by_shape", all_there)
+    patch.setattr(f"{_SQL}.group_rows", all_there)
 
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
@@ -197,7 +211,7 @@ def letters_stay_open(patch: pytest.MonkeyPatch) -> None:
 def null_key_as_empty(patch: pytest.MonkeyPatch) -> None:
     """`letter_row` writes a null key as an empty one."""
 
-    def without_null(letter: DeadLetter, *more: Any) -> dict[str, Any]:
+    def without_null(letter: DeadLetter, *more: Any) -> dict[str, object]:
         row = letter_row(letter, *more)
         return {**row, "record_key": row["record_key"] or b""}
 
@@ -205,20 +219,20 @@ def null_key_as_empty(patch: pytest.MonkeyPatch) -> None:
 
 
 def quote_the_server(patch: pytest.MonkeyPatch) -> None:
-    """`sql_errors.describe` passes the server's message on."""
-    patch.setattr("service.sql_errors.describe", lambda error: str(error.orig))
+    """`mysql_errors.describe` passes the server's message on."""
+    patch.setattr("service.dialects.mysql_errors.describe", lambda error: str(error.orig))
 
 
 def every_code_is_permanent(patch: pytest.MonkeyPatch) -> None:
-    """`sql_errors.translate` makes a `PermanentError` of every code that the server answers."""
+    """`MySql.translate` makes a `PermanentError` of every code that the server answers."""
 
-    def translate_as_permanent(error: DBAPIError) -> UpsertdError:
-        meaning = translate(error)
+    def translate_as_permanent(self: MySql, error: DBAPIError) -> UpsertdError:
+        meaning = mysql_errors.translate(error)
         if isinstance(meaning, Unavailable) and meaning.code is not None:
             return PermanentError(str(meaning), error_class=f"Code{meaning.code}")
         return meaning
 
-    patch.setattr("service.sql_errors.translate", translate_as_permanent)
+    patch.setattr(MySql, "translate", translate_as_permanent)
 
 
 async def _nothing(*_arguments: object) -> None:
