@@ -57,6 +57,8 @@ class Monitor:
         self._parts = {
             name: PartHealth(name, probe.when_away, "not asked yet") for name, probe in probes.items()
         }
+        for name in probes:
+            metrics.part_ready.labels(name).set(0)
 
     async def run(self) -> None:
         """Look after everything, round after round, until cancelled."""
@@ -112,6 +114,7 @@ class Monitor:
             write = log.warning if answer.reason else log.info
             write("part changed", part=name, status=answer.status.value, reason=answer.reason or None)
         self._parts[name] = answer
+        self._metrics.part_ready.labels(name).set(answer.status is Status.OK)
 
     async def _measure(self, measure: Callable[[], Awaitable[None]]) -> None:
         """Measuring is a courtesy: a part that is away has its probe to say so."""
@@ -129,7 +132,9 @@ class Monitor:
         for lane in self._lanes():  # as they are now: some may have left meanwhile
             if lane.partition in ends and lane.position >= 0:
                 lag = max(0, ends[lane.partition] - lane.position)
-                self._metrics.consumer_lag.labels(lane.partition.topic, str(lane.partition.number)).set(lag)
+                labels = (lane.partition.topic, str(lane.partition.number))
+                self._metrics.consumer_lag.labels(*labels).set(lag)
+                self._metrics.consumer_position.labels(*labels).set(lane.position)
                 if lag:
                     self._behind.add(lane.partition)
                 else:

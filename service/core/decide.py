@@ -116,11 +116,12 @@ def _merge(change: Change | None, event: Event, version: RowVersion, *, is_new: 
     """Lay `event`, which is newer, over what the batch has gathered for its record so far."""
     if event.operation is Operation.DELETE:
         return Change(event.entity_id, version, is_new, True, True, {}, ())
-    before = change or Change(event.entity_id, version, is_new, False, False, {}, None)
+    if change is None:
+        return Change(event.entity_id, version, is_new, False, False, event.columns, event.lines)
     return replace(
-        before,
+        change,
         version=version,
         deleted=False,
-        columns={**before.columns, **event.columns},
-        lines=before.lines if event.lines is None else event.lines,
+        columns={**change.columns, **event.columns},
+        lines=change.lines if event.lines is None else event.lines,
     )

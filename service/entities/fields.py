@@ -55,7 +55,7 @@ class Field:
 
 def text(name: str, length: int, default: str | None = None) -> Field:
     """A string of at most `length` characters."""
-    return Field(name, partial(String, length), partial(values.string_up_to, length), default)
+    return Field(name, partial(String, length), values.string_up_to(length), default)
 
 
 def long_text(name: str) -> Field:

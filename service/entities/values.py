@@ -9,6 +9,7 @@ both pass.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal, DecimalException, Inexact, InvalidOperation
 from typing import Annotated, TypeVar
@@ -56,12 +57,18 @@ def string(raw: Raw) -> str:
     return _decode(_STRING, raw, "is not a string")
 
 
-def string_up_to(length: int, raw: Raw) -> str:
-    """A string of at most `length` characters, as VARCHAR counts them."""
-    value = string(raw)
-    if len(value) > length:
-        raise InvalidValue(f"is longer than {length} characters")
-    return value
+def string_up_to(length: int) -> Callable[[Raw], str]:
+    """The reader of a string of at most `length` characters, as VARCHAR counts them."""
+    decoder: Decoder[str] = Decoder(Annotated[str, Meta(max_length=length)])
+
+    def read(raw: Raw) -> str:
+        try:
+            return decoder.decode(raw)
+        except (ValidationError, DecodeError):
+            string(raw)  # it may be no string at all
+            raise InvalidValue(f"is longer than {length} characters") from None
+
+    return read
 
 
 def long_string(raw: Raw) -> str:
@@ -104,9 +111,12 @@ def version(raw: Raw) -> int:
 
 def identifier(raw: Raw) -> int:
     """An id from 1 to 2^63-1: a JSON integer, or a string of ASCII digits."""
-    if _is_string(raw):
-        return identifier_in(string(raw))
-    return _decode(_ID, raw, "is not an id from 1 to 2^63-1")
+    try:
+        return _ID.decode(raw)
+    except (ValidationError, DecodeError):
+        if _is_string(raw):
+            return identifier_in(string(raw))
+        raise InvalidValue("is not an id from 1 to 2^63-1") from None
 
 
 def identifier_in(text: str) -> int:
@@ -170,7 +180,7 @@ def _storable(value: datetime) -> datetime:
 
 
 def _is_string(raw: Raw) -> bool:
-    return memoryview(raw)[0] == ord('"')
+    return bytes(raw).startswith(b'"')
 
 
 def _decode(decoder: Decoder[T], raw: Raw, problem: str) -> T:

@@ -39,7 +39,7 @@ _NAMES = (
     "data",
 )
 _KNOWN = frozenset((*_NAMES, *map(camel, _NAMES)))
-_OPERATIONS = {operation.value: operation for operation in Operation}
+_OPERATION = Decoder(Operation)
 _NULL = Raw(b"null")
 _KEY = Decoder(Raw)
 _PAYLOAD = Decoder(Object)
@@ -120,10 +120,10 @@ def _event_id(record: Record, envelope: Object) -> bytes:
 
 
 def _operation(raw: Raw) -> Operation:
-    operation = _OPERATIONS.get(values.string(raw))
-    if operation is None:
-        raise values.InvalidValue("is not create, update or delete")
-    return operation
+    try:
+        return _OPERATION.decode(raw)
+    except MsgspecError:
+        raise values.InvalidValue("is not create, update or delete") from None
 
 
 def _object(raw: Raw) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
@@ -20,12 +21,15 @@ class Observer:
 
     def written(self, work: Work, written: Written) -> None:
         """A transaction was committed."""
-        for event, outcome in written.outcomes:
-            self._count(outcome, 1)
-            if outcome is Outcome.APPLIED:
-                delay = self._now() - event.occurred_at
-                self._metrics.event_delay.observe(max(0.0, delay.total_seconds()))
+        now = self._now()
+        for outcome, number in Counter(outcome for _, outcome in written.outcomes).items():
+            self._count(outcome, number)
         self._count(Outcome.DEAD, len(work.letters))
+        self._metrics.event_delay.observe_all(
+            max(0.0, (now - event.occurred_at).total_seconds())
+            for event, outcome in written.outcomes
+            if outcome is Outcome.APPLIED
+        )
 
     def taken(self, batch: Batch, events: Sequence[Event], seen: Collection[bytes], lease: Lease) -> None:
         """A batch that began under `lease` was taken to its end; the cache knew the ids in `seen`."""

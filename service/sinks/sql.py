@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, case, delete, insert, select, update
+from sqlalchemy import Row, and_, case, delete, insert, select, update
 
 from service.bookkeeping import (
     OPEN_STATUSES,
@@ -33,6 +34,7 @@ from service.core.types import (
     Mark,
     Outcome,
     Partition,
+    Record,
     RowVersion,
     StoredPosition,
     Work,
@@ -203,11 +205,12 @@ class SqlSink:
         open_ones = select(columns.id, columns.record_offset, columns.digest).where(
             columns.topic == partition.topic,
             columns.partition_id == partition.number,
-            columns.record_offset.in_(tuple(records)),
+            # A lane's records lie close together; letters hardly ever do.
+            columns.record_offset.between(min(records), max(records)),
             columns.status.in_(OPEN_STATUSES),
         )
         found = await transaction.execute(open_ones)
-        settled = [row.id for row in found if row.digest == digest(records[row.record_offset])]
+        settled = [row.id for row in found if _is_letter_of(row, records.get(row.record_offset))]
         if settled:
             close = update(dead_letters).where(columns.id.in_(settled), columns.status.in_(OPEN_STATUSES))
             await transaction.execute(close.values(status="superseded", next_attempt_at=None))
@@ -268,6 +271,10 @@ class SqlSink:
             async with self._database.transaction() as transaction:
                 ((limit,),) = await transaction.read(query)
                 self._max_packet_bytes = int(limit)
+
+
+def _is_letter_of(letter: Row[Any], record: Record | None) -> bool:
+    return record is not None and letter.digest == digest(record)
 
 
 def _by_entity(events: Iterable[Event]) -> dict[str, list[Event]]:

@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.core.types import Outcome, Partition
+from service.telemetry.histogram import BatchHistogram
 
 LOOKUP_RESULTS = ("hit", "miss", "error")
 LETTER_STATUSES = ("retrying", "dead", "replayed", "discarded", "superseded")
@@ -65,7 +66,7 @@ class Metrics:
             "Events whose Kafka key is not the entity's id: their order is not guaranteed",
             registry=registry,
         )
-        self.event_delay = Histogram(
+        self.event_delay = BatchHistogram(
             "upsertd_event_delay_seconds",
             "From occurred_at to the commit",
             buckets=EVENT_DELAY_BUCKETS,
@@ -91,6 +92,12 @@ class Metrics:
         self.consumer_lag = Gauge(
             "upsertd_consumer_lag",
             "Records between the position and the end of the log",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.consumer_position = Gauge(
+            "upsertd_consumer_position",
+            "The offset that the lane reads next: standing still with a lag means stuck",
             ["topic", "partition"],
             registry=registry,
         )
@@ -143,6 +150,12 @@ class Metrics:
         )
 
         # The process
+        self.part_ready = Gauge(
+            "upsertd_part_ready",
+            "1 while this part answers as it should, as in /health/ready; the database with its schema",
+            ["part"],
+            registry=registry,
+        )
         self.circuit_breaker_open = Gauge(
             "upsertd_circuit_breaker_open", "1 while this part is not asked", ["part"], registry=registry
         )
@@ -163,7 +176,7 @@ class Metrics:
 
     def forget(self, partition: Partition) -> None:
         """Drop the gauges of a partition that has left: its next owner speaks for it now."""
-        for gauge in (self.consumer_lag, self.lane_paused):
+        for gauge in (self.consumer_lag, self.consumer_position, self.lane_paused):
             gauge.remove_by_labels({"topic": partition.topic, "partition": str(partition.number)})
 
     def _begin_at_zero(self, entities: Iterable[str]) -> None:

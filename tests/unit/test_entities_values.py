@@ -176,9 +176,9 @@ def test_a_moment_that_no_column_holds_is_refused(text: str) -> None:
 
 def test_text_is_measured_in_characters_and_long_text_in_bytes() -> None:
     """As VARCHAR and TEXT do."""
-    assert values.string_up_to(2, quoted("😀😀")) == "😀😀"
+    assert values.string_up_to(2)(quoted("😀😀")) == "😀😀"
     with pytest.raises(values.InvalidValue, match="2 characters"):
-        values.string_up_to(2, quoted("abc"))
+        values.string_up_to(2)(quoted("abc"))
     assert len(values.long_string(quoted("é" * 32767))) == 32767
     with pytest.raises(values.InvalidValue, match="65535 bytes"):
         values.long_string(quoted("é" * 32768))

@@ -33,6 +33,8 @@ SPECIFIED = [
     "upsertd_unknown_fields_total",
     "upsertd_claims_total",
     "upsertd_offset_commits_total",
+    "upsertd_consumer_position",
+    "upsertd_part_ready",
 ]
 
 
@@ -66,6 +68,8 @@ def test_specified_names(metrics: Metrics) -> None:
     metrics.consumer_lag.labels(topic="orders", partition=0).set(1)
     metrics.lane_paused.labels(topic="orders", partition=0, reason="database").set(1)
     metrics.circuit_breaker_open.labels(part="redis").set(0)
+    metrics.consumer_position.labels(topic="orders", partition=0).set(1)
+    metrics.part_ready.labels(part="database").set(1)
     metrics.claims.labels(topic="orders", partition=0, start="stored").inc()
     metrics.offset_commits.labels(result="ok").inc()
     assert set(SPECIFIED) <= sample_names(metrics)
@@ -107,11 +111,12 @@ def test_forgotten_partition(metrics: Metrics) -> None:
     """A partition that left has no lag and no pause here any more; its neighbours keep theirs."""
     for number in (0, 1):
         metrics.consumer_lag.labels(topic="orders", partition=number).set(7)
+        metrics.consumer_position.labels(topic="orders", partition=number).set(7)
         metrics.lane_paused.labels(topic="orders", partition=number, reason="claim").set(1)
     metrics.forget(Partition("orders", 0))
     metrics.forget(Partition("never", 0))
     assert build_stats(metrics.registry).lag == {"orders": {"1": 7}}
-    assert b'upsertd_lane_paused{partition="0"' not in metrics.text()
+    assert b'partition="0"' not in metrics.text()
 
 
 async def test_tasks_are_counted(metrics: Metrics) -> None:

@@ -103,13 +103,25 @@ class Watched:
     def lane(self) -> PartHealth | None:
         return self.part("lane customers/0")
 
+    @property
+    def gauges(self) -> dict[str, int]:
+        """What the metrics say of each part."""
+        return {name: self.world.count("upsertd_part_ready", part=name) for name in self.answers}
+
     def stuck(self) -> tuple[str, ...]:
         return self.monitor.live().stuck
 
     @property
     def lag(self) -> float | None:
+        return self._of_lane("upsertd_consumer_lag")
+
+    @property
+    def position(self) -> float | None:
+        return self._of_lane("upsertd_consumer_position")
+
+    def _of_lane(self, name: str) -> float | None:
         labels = {"topic": "customers", "partition": "0"}
-        return self.world.metrics.registry.get_sample_value("upsertd_consumer_lag", labels)
+        return self.world.metrics.registry.get_sample_value(name, labels)
 
 
 @pytest_asyncio.fixture
@@ -173,6 +185,14 @@ class TestParts:
         readiness = watched.monitor.ready()
         assert watched.part("redis") == PartHealth("redis", Status.DEGRADED, "refused")
         assert (readiness.ready, readiness.status) == (True, Status.DEGRADED)
+
+    async def test_the_metrics_say_what_readiness_says(self, watched: Watched) -> None:
+        """1 for a part that is well; a degraded one is not, because somebody should look at it."""
+        await asyncio.sleep(0.1)
+        assert watched.gauges == {"database": 1, "kafka": 1, "redis": 1}
+        watched.answers |= {"database": raises(AWAY), "redis": raises(Unavailable("refused", part="redis"))}
+        await asyncio.sleep(NEXT_ROUND)
+        assert watched.gauges == {"database": 0, "kafka": 1, "redis": 0}
 
     async def test_an_error_that_nobody_foresaw_fails_its_part_alone(self, watched: Watched) -> None:
         """By its kind only, which holds no values; the others are asked on."""
@@ -424,6 +444,15 @@ class TestMeasures:
         gate.open.set()
         await asyncio.sleep(ROUND)
         assert watched.lag == 0
+
+    async def test_the_position_is_where_the_lane_reads_next(self, watched: Watched) -> None:
+        """It moves while the lane does, and goes with it."""
+        lane = await start_lane(watched)
+        watched.world.produce_numbered(7)
+        await asyncio.sleep(ROUND)
+        assert watched.position == 7
+        lane.forget()
+        assert watched.position is None
 
     async def test_a_lane_may_be_ahead_of_an_answer(self, watched: Watched) -> None:
         """Lag is never negative."""

@@ -1,0 +1,125 @@
+"""Multi-row statements for MySQL and MariaDB as complete texts, written by msgspec's JSON encoder.
+
+Binding parameters is most of what a batch costs the client; a JSON array of values is nearly a row of a
+VALUES list, and C writes it. The session's `sql_mode` is pinned (`mysql`): double quotes delimit strings
+and backslashes escape. Used for values whose types the tables' columns know already; a test sends hostile
+ones through a real server and compares them with what the driver's own binding stores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Raw
+from msgspec.json import Encoder
+from sqlalchemy import Column, LargeBinary, Table
+
+from service.dialects.dialect import Columns, Rows, Statement
+
+# Well below every server's `max_allowed_packet`; a row that is longer goes alone.
+MAX_STATEMENT_BYTES = 1_000_000
+
+# Amounts as numbers, digit by digit; naive times as texts that both servers take for DATETIME(6).
+_ENCODER = Encoder(decimal_format="number")
+
+# Those of JSON's escapes that MySQL reads otherwise: `\f` as an f, `\u001f` as u001f. Escaped backslashes
+# are matched too, so that what follows them is not taken for an escape.
+_ESCAPE = re.compile(rb"(?:\\\\)+|\\(?:u00([0-9a-f]{2})|f)")
+
+
+class TextStatements:
+    """The builders of `Dialect`."""
+
+    def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+        """See `Dialect`."""
+        return _texts(_shape(table, tuple(columns)), rows, "")
+
+    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+        """See `Dialect`."""
+        return _texts(_shape(table, tuple(columns)), rows, _overwriting(table, tuple(columns)))
+
+    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+        """See `Dialect`; never IGNORE, which truncates."""
+        key = next(iter(table.primary_key)).name
+        return _texts(_shape(table, tuple(columns)), rows, f" ON DUPLICATE KEY UPDATE `{key}` = `{key}`")
+
+    def select_in(
+        self, selected: Sequence[Column[Any]], key: Column[Any], values: Sequence[object], *, lock: bool
+    ) -> Statement:
+        """See `Dialect`."""
+        names = ", ".join(f"`{column.name}`" for column in selected)
+        listed = _encoded([[_hexadecimal(value) for value in values] if _is_binary(key) else values])
+        locking = f" ORDER BY `{key.name}` FOR UPDATE" if lock else ""
+        # Names from our own tables, values from the encoder.
+        return Statement(f"SELECT {names} FROM `{key.table}` WHERE `{key.name}` IN {listed}{locking}")  # noqa: S608 - see above
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How an insert into some columns begins, and which of them hold bytes."""
+
+    head: str
+    binary: tuple[int, ...]
+
+
+@lru_cache(maxsize=512)
+def _shape(table: Table, columns: tuple[str, ...]) -> _Shape:
+    names = ", ".join(f"`{name}`" for name in columns)
+    binary = tuple(index for index, name in enumerate(columns) if _is_binary(table.c[name]))
+    return _Shape(f"INSERT INTO `{table.name}` ({names}) VALUES ", binary)  # noqa: S608 - our own names
+
+
+@lru_cache(maxsize=512)
+def _overwriting(table: Table, columns: tuple[str, ...]) -> str:
+    keys = {column.name for column in table.primary_key}
+    written = (f"`{name}` = VALUES(`{name}`)" for name in columns if name not in keys)
+    return f" ON DUPLICATE KEY UPDATE {', '.join(written)}"
+
+
+def _texts(shape: _Shape, rows: Rows, tail: str) -> Iterator[Statement]:
+    """The statement of all rows, or of each half where that is too long."""
+    values = _encoded([_without_bytes(row, shape.binary) for row in rows] if shape.binary else rows)
+    if len(values) <= MAX_STATEMENT_BYTES or len(rows) == 1:
+        yield Statement(f"{shape.head}{values}{tail}")
+    else:
+        middle = len(rows) // 2
+        yield from _texts(shape, rows[:middle], tail)
+        yield from _texts(shape, rows[middle:], tail)
+
+
+def _encoded(rows: Rows) -> str:
+    """The rows as `(1,"a",null),(2,"b",null)`."""
+    lines = _ENCODER.encode_lines(rows)
+    # A line break inside a value would be escaped: each of these stands between two rows.
+    values = lines[1:-2].replace(b"]\n[", b"),(")
+    if b"\\u" in values or b"\\f" in values:
+        values = _ESCAPE.sub(_unescaped, values)
+    return f"({values.decode()})"
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """What MySQL is to read instead: the character itself, but NUL, which has an escape of its own."""
+    if escape[0][1:2] == b"\\":
+        return escape[0]
+    if escape[1] is None:
+        return b"\x0c"
+    return b"\\0" if escape[1] == b"00" else bytes.fromhex(escape[1].decode())
+
+
+def _without_bytes(row: Sequence[object], binary: Iterable[int]) -> Sequence[object]:
+    values = list(row)
+    for index in binary:
+        values[index] = _hexadecimal(values[index])
+    return values
+
+
+def _hexadecimal(value: object) -> object:
+    return Raw(b"x'%b'" % value.hex().encode()) if isinstance(value, bytes) else value
+
+
+def _is_binary(column: Column[Any]) -> bool:
+    return isinstance(column.type, LargeBinary)
