@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Annotated, Any
 
-from msgspec import Raw
+from msgspec import Meta, Raw
 from sqlalchemy import CHAR, BigInteger, CheckConstraint, Column, Dialect, Integer, String, Text
 
 from service.core.errors import PermanentError
@@ -22,11 +23,15 @@ _NULL = Raw(b"null")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One payload field. It is nullable unless it has a default."""
+    """One payload field. It is nullable unless it has a default.
+
+    `json_type` is a type that takes no more than `read` does, and the same way; `Raw` stands for none.
+    """
 
     name: str
     sql_type: Callable[[], SqlType]
     read: Callable[[Raw], object]
+    json_type: Any = Raw
     default: str | None = None
     holds_json: bool = False
 
@@ -55,7 +60,8 @@ class Field:
 
 def text(name: str, length: int, default: str | None = None) -> Field:
     """A string of at most `length` characters."""
-    return Field(name, partial(String, length), values.string_up_to(length), default)
+    json_type = Annotated[str, Meta(max_length=length)]
+    return Field(name, partial(String, length), values.string_up_to(length), json_type, default)
 
 
 def long_text(name: str) -> Field:
@@ -75,12 +81,12 @@ def decimal(name: str) -> Field:
 
 def integer(name: str) -> Field:
     """A whole number of 32 bits."""
-    return Field(name, Integer, values.int32)
+    return Field(name, Integer, values.int32, values.Int32)
 
 
 def reference(name: str) -> Field:
     """The id of another record; no foreign key, because Kafka keeps no order between topics."""
-    return Field(name, BigInteger, values.identifier)
+    return Field(name, BigInteger, values.identifier, values.Id)
 
 
 def currency(name: str) -> Field:
@@ -106,4 +112,5 @@ def camel(name: str) -> str:
 
 
 def _has_json_valid(*_: object, dialect: Dialect, **__: object) -> bool:
-    return dialect.name != "postgresql"
+    # PostgreSQL has no such function, and SQLite's takes NULL for no JSON.
+    return dialect.name in ("mysql", "mariadb")

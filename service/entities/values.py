@@ -22,10 +22,15 @@ EPOCH = datetime(1970, 1, 1)
 
 T = TypeVar("T")
 
+# What msgspec takes for these; a numeric id may also be a string, which is read here.
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Version = Annotated[int, Meta(ge=0, le=MAX_ID)]
+Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+
 _STRING = Decoder(str)
-_INT32: Decoder[int] = Decoder(Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)])
-_VERSION: Decoder[int] = Decoder(Annotated[int, Meta(ge=0, le=MAX_ID)])
-_ID: Decoder[int] = Decoder(Annotated[int, Meta(ge=1, le=MAX_ID)])
+_INT32: Decoder[int] = Decoder(Int32)
+_VERSION: Decoder[int] = Decoder(Version)
+_ID: Decoder[int] = Decoder(Id)
 
 _DIGITS = re.compile(r"0*([0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -152,10 +157,16 @@ def currency(raw: Raw) -> str:
 
 def moment(raw: Raw) -> datetime:
     """An RFC 3339 time as naive UTC: without a zone it is UTC, digits beyond microseconds are cut."""
-    text = string(raw)
+    return moment_in(string(raw))
+
+
+def moment_in(text: str) -> datetime:
+    """The same for a text that was a string in JSON."""
     if not _RFC3339.fullmatch(text):
         raise InvalidValue("is not a time as in RFC 3339")
     try:
+        if text[-1] in "zZ":
+            return _storable(datetime.fromisoformat(text[:-1].upper()))
         value = datetime.fromisoformat(text.upper())
         utc = (value - (value.utcoffset() or _NO_OFFSET)).replace(tzinfo=None)
     except (ValueError, OverflowError):

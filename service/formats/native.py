@@ -12,7 +12,6 @@ A record that can never be an event raises `PermanentError` with one of these cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TypeVar
 
 from msgspec import MsgspecError, Raw
@@ -24,7 +23,8 @@ from service.core.types import Event, Operation, Record
 from service.entities import values
 from service.entities.entity import Entity, Object, Payload, spelled
 from service.entities.fields import camel, violation
-from service.formats import event_ids, json_object
+from service.formats import event_ids, json_object, native_quick
+from service.formats.kafka_facts import id_in_key, is_mismatch, kafka_time
 
 T = TypeVar("T")
 
@@ -41,26 +41,32 @@ _NAMES = (
 _KNOWN = frozenset((*_NAMES, *map(camel, _NAMES)))
 _OPERATION = Decoder(Operation)
 _NULL = Raw(b"null")
-_KEY = Decoder(Raw)
 _PAYLOAD = Decoder(Object)
 _NO_PAYLOAD = Payload({}, None, 0)
 
 
 def decoder(entity: Entity) -> Decode:
     """The decoder of a topic that carries `entity`."""
+    quick, carefully = native_quick.reader(entity), careful_reader(entity)
 
     def decode(record: Record) -> Event:
         if record.missing_bytes is not None:
             raise PermanentError("the record is too large", error_class="RecordTooLarge", stage="decode")
         if record.value is None:
             return _delete_of_key(entity, record)
-        return _event(entity, record, json_object.read(record.value))
+        # The usual spelling at a third of the price; whatever is wrong is told by the careful reading.
+        return quick(record, record.value) or carefully(record, record.value)
 
     return decode
 
 
+def careful_reader(entity: Entity) -> Callable[[Record, bytes], Event]:
+    """Reads every spelling, counts unknown fields, and says what is wrong by raising `PermanentError`."""
+    return lambda record, value: _event(entity, record, json_object.read(value))
+
+
 def _delete_of_key(entity: Entity, record: Record) -> Event:
-    entity_id = _id_in_key(record.key)
+    entity_id = id_in_key(record.key)
     if entity_id is None:
         message = "a null value, and the key is not an id from 1 to 2^63-1"
         raise PermanentError(message, error_class="InvalidKey", stage="decode")
@@ -70,7 +76,7 @@ def _delete_of_key(entity: Entity, record: Record) -> Event:
         entity_id=entity_id,
         operation=Operation.DELETE,
         version=None,
-        occurred_at=_kafka_time(record),
+        occurred_at=kafka_time(record),
         record=record,
     )
 
@@ -86,12 +92,12 @@ def _event(entity: Entity, record: Record, envelope: Object) -> Event:
         entity_id=entity_id,
         operation=operation,
         version=_optional("version", envelope, values.version),
-        occurred_at=_optional("occurred_at", envelope, values.moment) or _kafka_time(record),
+        occurred_at=_optional("occurred_at", envelope, values.moment) or kafka_time(record),
         record=record,
         columns=payload.columns,
         lines=payload.lines,
         unknown_fields=len(envelope.keys() - _KNOWN) + payload.unknown_fields,
-        key_mismatch=_is_mismatch(record.key, entity_id),
+        key_mismatch=is_mismatch(record.key, entity_id),
     )
 
 
@@ -131,28 +137,6 @@ def _object(raw: Raw) -> Object:
         return _PAYLOAD.decode(raw)
     except (MsgspecError, RecursionError):
         raise values.InvalidValue("is not an object") from None
-
-
-def _kafka_time(record: Record) -> datetime:
-    try:
-        return values.moment_of(record.timestamp_ms)
-    except values.InvalidValue as problem:
-        raise violation(f"the record's timestamp {problem}") from None
-
-
-def _is_mismatch(key: bytes | None, entity_id: int) -> bool:
-    # Most keys are the bare id: the comparison spares the parsing.
-    return key is not None and key != b"%d" % entity_id and _id_in_key(key) != entity_id
-
-
-def _id_in_key(key: bytes | None) -> int | None:
-    """The id that a Kafka key stands for: ASCII digits, bare or as a JSON number or string."""
-    if key is None:
-        return None
-    try:
-        return values.identifier_in(key.decode()) if key.isdigit() else values.identifier(_KEY.decode(key))
-    except (values.InvalidValue, MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _required(name: str, envelope: Object, read: Callable[[Raw], T]) -> T:
