@@ -1,0 +1,149 @@
+"""Rows written as text are what the driver's own binding stores, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import pymysql
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
+from sqlalchemy.engine import make_url
+
+from service.database import Database
+from service.dialects.dialect import Rows, Statement
+from service.dialects.mysql import MySql
+from service.dialects.mysql_text import MAX_STATEMENT_BYTES, TextStatements
+from service.entities.sql_types import exact_decimal, moment
+from tests.servers import MariaDb, database_of
+
+COLUMNS = ("id", "text", "octets", "amount", "moment")
+VALUES = Table(
+    "nasty_values",
+    MetaData(),
+    Column("id", BigInteger, primary_key=True),
+    Column("text", Text),
+    Column("octets", LargeBinary),
+    Column("amount", exact_decimal()),
+    Column("moment", moment()),
+)
+_CREATE = (
+    "CREATE TABLE nasty_values (id BIGINT PRIMARY KEY, text LONGTEXT, octets LONGBLOB, amount DECIMAL(18,4),"
+    " moment DATETIME(6)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+)
+
+# What means something to SQL, to JSON, to a format string or to none of them.
+QUOTES = ("'", '"', "`", "\\", "\\\\", "\\n", "\\u0041", "\\f")
+CONTROLS = ("\n", "\r", "\t", "\b", "\f", "\x1a", "\x7f", "\x01", "\x85", "\u2028")
+MARKS = ("]\n[", "),(", "%", "%s", ":x", "?", "--", "/*", "é", "\U0001f600", "NULL", "x'00'")
+PIECES = st.sampled_from((*QUOTES, *CONTROLS, *MARKS))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.lists(
+    PIECES, max_size=8
+).map("".join)
+AMOUNTS = st.decimals(-(10**14) + 1, 10**14 - 1, places=4, allow_nan=False, allow_infinity=False)
+MOMENTS = st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999))
+ROWS = st.lists(
+    st.tuples(
+        st.none() | TEXTS, st.none() | st.binary(max_size=12), st.none() | AMOUNTS, st.none() | MOMENTS
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@pytest.fixture(scope="module")
+def values_url(mariadb: MariaDb) -> Iterator[str]:
+    """A database with the table for nasty values."""
+    url = mariadb.create_database()
+    mariadb.execute(_CREATE, database_of(url))
+    yield url
+    mariadb.drop_database(database_of(url))
+
+
+@pytest.fixture(scope="module")
+def connection(values_url: str) -> Iterator[pymysql.Connection]:
+    """A connection of the driver's own, told what the service tells its connections."""
+    url = make_url(values_url)
+    options = MySql().engine_options(None)["connect_args"]
+    connection = pymysql.connect(
+        host=url.host,
+        port=url.port,
+        user=url.username,
+        password=url.password,
+        database=url.database,
+        charset="utf8mb4",
+        autocommit=True,
+        init_command=options["init_command"],
+    )
+    yield connection
+    connection.close()
+
+
+def stored(connection: pymysql.Connection, statements: Sequence[tuple[str, Rows | None]]) -> object:
+    """What the table holds after `statements`, then emptied."""
+    with connection.cursor() as cursor:
+        for sql, rows in statements:
+            if rows is None:
+                cursor.execute(sql)
+            else:
+                cursor.executemany(sql, rows)
+        cursor.execute("SELECT id, text, octets, amount, moment FROM nasty_values ORDER BY id")
+        found = cursor.fetchall()
+        cursor.execute("DELETE FROM nasty_values")
+    return found
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+@example(rows=[("\\", b"\\'", Decimal("-0.0001"), datetime(1000, 1, 1)), ("\\\f\\f", None, None, None)])
+def test_text_stores_what_binding_stores(
+    connection: pymysql.Connection, rows: list[tuple[object, ...]]
+) -> None:
+    """Every value byte for byte and digit for digit."""
+    numbered = [(number, *row) for number, row in enumerate(rows)]
+    texts = [(_text(each), None) for each in TextStatements().insert(VALUES, COLUMNS, numbered)]
+    bound = [("INSERT INTO nasty_values VALUES (%s, %s, %s, %s, %s)", numbered)]
+    assert stored(connection, texts) == stored(connection, bound) == tuple(numbered)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=6, unique=True))
+def test_a_list_of_ids_finds_just_these(connection: pymysql.Connection, ids: list[bytes]) -> None:
+    """Whatever bytes they are."""
+    rows = [(number, None, each, None, None) for number, each in enumerate(ids)]
+    query = TextStatements().select_in((VALUES.c.octets,), VALUES.c.octets, ids[1:] or ids, lock=False)
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO nasty_values VALUES (%s, %s, %s, %s, %s)", rows)
+        cursor.execute(_text(query))
+        found = {octets for (octets,) in cursor.fetchall()}
+        cursor.execute("DELETE FROM nasty_values")
+    assert found == set(ids[1:] or ids)
+
+
+async def test_the_service_sends_it_as_it_is(values_url: str) -> None:
+    """Percent signs and colons are nobody's placeholders."""
+    database = Database(values_url, 1)
+    rows = [(1, "100 % :x %(y)s %s", b"%s", None, None)]
+    async with database.transaction() as transaction:
+        await transaction.write(TextStatements().insert(VALUES, COLUMNS, rows))
+        query = TextStatements().select_in((VALUES.c.text, VALUES.c.octets), VALUES.c.id, [1], lock=True)
+        assert [tuple(row) for row in await transaction.read(query)] == [("100 % :x %(y)s %s", b"%s")]
+        await transaction.write([Statement("DELETE FROM nasty_values")])
+    await database.close()
+
+
+def test_a_long_batch_is_several_statements() -> None:
+    """Each below the limit, in order, and none is missing; a row that is longer alone goes alone."""
+    rows = [(number, "x" * 300_000, None, None, None) for number in range(5)]
+    rows.append((5, "x" * (MAX_STATEMENT_BYTES + 1), None, None, None))
+    texts = [_text(each) for each in TextStatements().insert(VALUES, COLUMNS, rows)]
+    assert [len(text) <= MAX_STATEMENT_BYTES + 100 for text in texts] == [True] * (len(texts) - 1) + [False]
+    assert [number for text in texts for number in range(6) if f'({number},"x' in text] == list(range(6))
+
+
+def _text(statement: Statement) -> str:
+    assert isinstance(statement.sql, str)
+    return statement.sql
