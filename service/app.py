@@ -7,6 +7,7 @@ in which order it lives and dies.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -54,6 +55,7 @@ async def run(settings: Settings) -> int:
     stopping = asyncio.Event()
     _stop_on_signals(stopping)
     service = Service(settings)
+    _spare_the_collector()
     try:
         return await service.run(stopping)
     finally:
@@ -237,6 +239,17 @@ def topics(kafka: KafkaSettings) -> dict[str, str]:
 def utc_now() -> datetime:
     """The time as the database keeps it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector pass over what lives as long as the process, and look at the rest less often.
+
+    A batch makes thousands of objects that reference counting frees; looking for cycles among them took a
+    tenth of the client's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:
