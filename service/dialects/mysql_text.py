@@ -52,7 +52,7 @@ class TextStatements:
     ) -> Statement:
         """See `Dialect`."""
         names = ", ".join(f"`{column.name}`" for column in selected)
-        listed = _encoded([[_hexadecimal(value) for value in values] if _is_binary(key) else values])
+        listed = _encoded([list(map(_octets, values)) if _is_binary(key) else values])
         locking = f" ORDER BY `{key.name}` FOR UPDATE" if lock else ""
         # Names from our own tables, values from the encoder.
         return Statement(f"SELECT {names} FROM `{key.table}` WHERE `{key.name}` IN {listed}{locking}")  # noqa: S608 - see above
@@ -113,12 +113,18 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 def _without_bytes(row: Sequence[object], binary: Iterable[int]) -> Sequence[object]:
     values = list(row)
     for index in binary:
-        values[index] = _hexadecimal(values[index])
+        values[index] = _octets(values[index])
     return values
 
 
-def _hexadecimal(value: object) -> object:
-    return Raw(b"x'%b'" % value.hex().encode()) if isinstance(value, bytes) else value
+def _octets(value: object) -> object:
+    """Bytes as what stores just these: a string where they are one in UTF-8, half as long as hexadecimal."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return Raw(b"x'%b'" % value.hex().encode())
 
 
 def _is_binary(column: Column[Any]) -> bool:

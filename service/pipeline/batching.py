@@ -11,7 +11,7 @@ from service.core.types import Batch, Record
 class BatchLimits:
     """Bounds of a batch. Without a linger a lane takes what is there: one record or many."""
 
-    max_records: int = 500
+    max_records: int = 1000
     max_bytes: int = 1024 * 1024
     linger_seconds: float = 0.0
 
@@ -31,6 +31,8 @@ def fitting_records(batch: Batch, limits: BatchLimits) -> int:
 
 def within_bytes(batch: Batch, max_bytes: int) -> list[Batch]:
     """Split a batch so that each part has at most `max_bytes`, or a single record."""
+    if size_bytes(batch) <= max_bytes:
+        return [batch]
     parts: list[Batch] = []
     records: list[Record] = []
     filled = 0

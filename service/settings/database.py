@@ -16,12 +16,22 @@ from service.settings.problems import Problem
 from service.settings.reading import Group, variable
 from service.settings.tls import Tls, TlsFile
 
-SUPPORTED = ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql")
-_PLANNED = ("sqlite", "postgresql", "postgres")
+# Each kind of database, with the spellings of its scheme.
+SCHEMES = {
+    "mysql": ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql"),
+    "postgresql": ("postgresql", "postgres", "postgresql+asyncpg"),
+    "sqlite": ("sqlite", "sqlite+aiosqlite"),
+}
 
 # What a URL's query may say: TLS in the words of DB_SSL_*, and what the driver takes as it is.
 _TLS_QUERY = frozenset({"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify"})
-_DRIVER_QUERY = frozenset({"charset", "unix_socket"})
+# Where a server listens on a socket of the file system, the query names that in place of a host.
+_SOCKET = {"mysql": "unix_socket", "postgresql": "host"}
+_DRIVER_QUERY = {
+    "mysql": frozenset({"charset", "unix_socket"}),
+    "postgresql": frozenset({"host"}),
+    "sqlite": frozenset[str](),
+}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -36,25 +46,40 @@ def _check_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _kind(url: URL) -> str | None:
+    return next((kind for kind, schemes in SCHEMES.items() if url.drivername in schemes), None)
+
+
 def _wrong_scheme(url: URL) -> str | None:
-    kind = url.drivername.partition("+")[0]
-    if kind in _PLANNED:
-        return f"names a {kind} database, which is not supported yet: use mysql:// or mariadb://"
-    return None if url.drivername in SUPPORTED else "must begin with mysql:// or mariadb://"
+    if _kind(url) is None:
+        return "must begin with mysql://, mariadb://, postgresql:// or sqlite://"
+    return None
 
 
 def _wrong_place(url: URL) -> str | None:
+    if _kind(url) == "sqlite":
+        return _wrong_file(url)
     if not url.database:
         return "names no database: put its name behind the host, as in mysql://host/shop"
-    if not url.host and "unix_socket" not in url.query:
+    if not url.host and _SOCKET[str(_kind(url))] not in url.query:
         return "names no host"
     return None if url.port is None or 1 <= url.port <= 65535 else "must have a port from 1 to 65535"
 
 
+def _wrong_file(url: URL) -> str | None:
+    if url.host:
+        return "has two slashes too few or a host too many: sqlite:///relative.db, sqlite:////absolute.db"
+    if not url.database or url.database.startswith((":memory:", "file:")):
+        return "must name a file, as in sqlite:///shop.db: what is only in memory is lost"
+    return None
+
+
 def _wrong_query(url: URL) -> str | None:
+    kind = str(_kind(url))
+    takes = _DRIVER_QUERY[kind] | (frozenset[str]() if kind == "sqlite" else _TLS_QUERY)
     # The key is not quoted: behind an unescaped question mark stands the rest of a password.
-    if url.query.keys() - _TLS_QUERY - _DRIVER_QUERY:
-        known = ", ".join(sorted(_TLS_QUERY | _DRIVER_QUERY))
+    if url.query.keys() - takes:
+        known = ", ".join(sorted(takes)) or "none"
         return f"has an unknown parameter behind the question mark (known are: {known})"
     if any(isinstance(value, tuple) for value in url.query.values()):
         return "has a parameter twice"
@@ -71,8 +96,9 @@ class DatabaseSettings(Group):
     url: Annotated[SecretStr, AfterValidator(_check_url)] = Field(
         validation_alias="DATABASE_URL",
         description="`mysql://user:password@host:3306/database`; `mariadb://`, `mysql+aiomysql://` and "
-        "`mariadb+aiomysql://` mean the same. Special characters in the password are percent-encoded. TLS "
-        "as `?ssl_ca=…&ssl_cert=…&ssl_key=…&ssl_verify=…`, or by `DB_SSL_…`.",
+        "`mariadb+aiomysql://` mean the same. `postgresql://user:password@host:5432/database` likewise, and "
+        "`sqlite:///file.db` for one service on one machine. Special characters in the password are "
+        "percent-encoded. TLS as `?ssl_ca=…&ssl_cert=…&ssl_key=…&ssl_verify=…`, or by `DB_SSL_…`.",
     )
     pool_size: Annotated[Whole, Unit("connections")] = Field(
         default=5,
@@ -107,15 +133,17 @@ class DatabaseSettings(Group):
 
     @property
     def connection_url(self) -> str:
-        """The URL for SQLAlchemy's asynchronous driver, password included, TLS left out (`ssl_context`)."""
-        url = self._parsed().set(drivername="mysql+aiomysql").difference_update_query(_TLS_QUERY)
-        return url.render_as_string(hide_password=False)
+        """The URL for `service.database`, password included, TLS left out (`ssl_context`)."""
+        url = self._parsed().difference_update_query(_TLS_QUERY)
+        return url.set(drivername=str(_kind(url))).render_as_string(hide_password=False)
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The context for the connections, None without TLS."""
         return self._tls().context() if self._uses_tls else None
 
     def problems(self) -> Iterable[Problem]:
+        if _kind(self._parsed()) == "sqlite" and self._ssl_fields:
+            return [Problem("DB_SSL_*", "set without effect: a file has no connection to encrypt")]
         if self._query_keys and self._ssl_fields:
             return [Problem("DATABASE_URL and DB_SSL_*", "both speak of TLS: use one of them")]
         if self._ssl_fields and not self._uses_tls and self._ssl_fields != {"ssl_enabled"}:

@@ -31,7 +31,7 @@ LOOKUP_RESULTS = ("hit", "miss", "error")
 LETTER_STATUSES = ("retrying", "dead", "replayed", "discarded", "superseded")
 CLAIM_STARTS = ("stored", "restored", "reset", "lost", "new", "out_of_range")
 
-# One record at a time is the quiet case, BATCH_MAX_RECORDS (500 by default) the busy one.
+# One record at a time is the quiet case, BATCH_MAX_RECORDS (1000 by default) the busy one.
 BATCH_RECORDS_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 # A quiet batch takes 3 ms, a full one 35 ms, a lock timeout 5 s, a transaction 30 s at most.
 BATCH_SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

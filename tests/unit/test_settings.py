@@ -19,6 +19,7 @@ from service.settings import (
     load_group,
     load_settings,
 )
+from service.settings.database import SCHEMES
 from service.settings.reference import configuration_page
 
 ENTITIES = ("customers", "products", "orders")
@@ -77,7 +78,7 @@ def test_defaults(environment: pytest.MonkeyPatch) -> None:
     assert settings.redis.connection_url is None
     assert settings.redis.ttl("orders") == 300
     assert (settings.batch.max_records, settings.batch.max_bytes, settings.batch.linger_ms) == (
-        500,
+        1000,
         1 << 20,
         0,
     )
@@ -123,6 +124,15 @@ def test_defaults(environment: pytest.MonkeyPatch) -> None:
         pytest.param("DATABASE_URL", f"mysql://db/shop?{SECRET}=1", id="unknown-parameter"),
         pytest.param("DATABASE_URL", "mysql://db/shop?charset=latin1", id="other-charset"),
         pytest.param("DATABASE_URL", "mysql://db/shop?ssl_verify=maybe", id="url-flag"),
+        pytest.param("DATABASE_URL", f"postgresql+psycopg2://u:{SECRET}@db/shop", id="other-driver"),
+        pytest.param("DATABASE_URL", f"postgresql://u:{SECRET}@/shop", id="postgresql-no-host"),
+        pytest.param("DATABASE_URL", f"postgresql://u:{SECRET}@db", id="postgresql-no-database"),
+        pytest.param("DATABASE_URL", "postgresql://db/shop?charset=utf8mb4", id="of-another-database"),
+        pytest.param("DATABASE_URL", f"sqlite://{SECRET}/shop.db", id="file-with-a-host"),
+        pytest.param("DATABASE_URL", "sqlite://", id="no-file"),
+        pytest.param("DATABASE_URL", "sqlite:///:memory:", id="in-memory"),
+        pytest.param("DATABASE_URL", "sqlite:///file:shop?mode=memory&uri=true", id="in-memory-by-uri"),
+        pytest.param("DATABASE_URL", f"sqlite:///shop.db?{SECRET}=1", id="file-parameter"),
         pytest.param("DB_CONNECTION_POOL_SIZE", "0", id="pool-empty"),
         pytest.param("DB_SSL_VERIFY", "false", id="tls-without-effect"),
         pytest.param("REDIS_URL", f"http://:{SECRET}@redis", id="redis-scheme"),
@@ -173,14 +183,6 @@ def test_all_wrong_settings_stand_in_one_line(environment: pytest.MonkeyPatch) -
     assert line == (
         "DATABASE_URL is not set; REDIS_TTL must be at least 1; HTTP_PORT must be a whole number; "
         "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
-    )
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_later_databases_are_not_supported_yet(environment: pytest.MonkeyPatch, kind: str) -> None:
-    """A database of a later version is refused in so many words."""
-    assert f"{kind} database, which is not supported yet" in complaint(
-        environment, {"DATABASE_URL": f"{kind}://u:{SECRET}@db/shop"}
     )
 
 
@@ -292,12 +294,27 @@ def test_settings_show_no_secret(environment: pytest.MonkeyPatch) -> None:
     assert SECRET not in f"{settings!r} {settings.redis.connection_url!r} {settings.database}"
 
 
-@pytest.mark.parametrize("kind", ["mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql"])
-def test_database_url_is_normalised(environment: pytest.MonkeyPatch, kind: str) -> None:
-    """Each way to write it becomes the URL of the one driver, password included, TLS apart."""
-    url = f"{kind}://u:p%40ss@db/shop?charset=utf8mb4&ssl_verify=false"
-    settings = load(environment, {"DATABASE_URL": url})
-    assert settings.database.connection_url == "mysql+aiomysql://u:p%40ss@db/shop?charset=utf8mb4"
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        *(
+            pytest.param(
+                f"{scheme}://u:p%40ss@db/shop?{query}", f"{kind}://u:p%40ss@db/shop{left}", id=scheme
+            )
+            for kind, schemes, query, left in (
+                ("mysql", SCHEMES["mysql"], "charset=utf8mb4&ssl_verify=false", "?charset=utf8mb4"),
+                ("postgresql", SCHEMES["postgresql"], "ssl_verify=false", ""),
+            )
+            for scheme in schemes
+        ),
+        pytest.param("postgresql:///shop?host=/run", "postgresql:///shop?host=%2Frun", id="socket"),
+        pytest.param("sqlite:///shop.db", "sqlite:///shop.db", id="relative-file"),
+        pytest.param("sqlite+aiosqlite:////var/shop.db", "sqlite:////var/shop.db", id="absolute-file"),
+    ],
+)
+def test_database_url_is_normalised(environment: pytest.MonkeyPatch, url: str, expected: str) -> None:
+    """Each way to write it becomes one that names the kind of database, password included, TLS apart."""
+    assert load(environment, {"DATABASE_URL": url}).database.connection_url == expected
 
 
 @pytest.mark.parametrize(
@@ -335,6 +352,11 @@ def test_database_tls_by_a_file(environment: pytest.MonkeyPatch, authority: str)
         ),
         pytest.param(
             {"DATABASE_URL": f"{DATABASE_URL}?ssl_ca=a", "DB_SSL_CA": "b"}, "both speak of TLS", id="twice"
+        ),
+        pytest.param(
+            {"DATABASE_URL": "sqlite:///shop.db", "DB_SSL_ENABLED": "true"},
+            "no connection to encrypt",
+            id="file",
         ),
     ],
 )
