@@ -156,7 +156,8 @@ class Service:
 
     def _probes(self) -> dict[str, Probe]:
         probes = {
-            "database": Probe(lambda: require_schema(self.database)),
+            "database": Probe(self.database.ping),
+            "schema": Probe(lambda: require_schema(self.database)),
             "kafka": Probe(self.source.ping),
             "topics": Probe(self._find_topics, when_away=Status.DEGRADED),
         }

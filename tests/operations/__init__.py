@@ -1,0 +1,1 @@
+"""What operators get: alerts, dashboard, database users, upgrades, and the page that explains them."""
