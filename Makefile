@@ -14,12 +14,15 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(CACHE)/uv/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint requirements servers
+.PHONY: help install demo test lint bench container-check requirements servers
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(INSTALLED) ## build .venv from the hash-checked requirements
+
+demo: install ## run the whole service on embedded parts, with traffic and faults; ARGS="--seconds 60"
+	@$(BIN)/upsertd demo $(ARGS)
 
 test: install ## run the tests; ARGS="tests/unit -k stale" chooses
 	$(BIN)/pytest $(ARGS)
@@ -29,6 +32,12 @@ lint: install ## check style, formatting, types and who imports whom
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: install ## measure upsertd against a naive consumer on real servers; ARGS="--quick" for a look
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+container-check: install ## build the image and run it for real; finds or starts a Docker engine
+	@$(BIN)/python -m tests.container
 
 requirements: | $(UV) ## pin the requirements of pyproject.toml anew, with hashes
 	$(COMPILE) pyproject.toml -o requirements/run.txt

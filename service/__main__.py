@@ -26,6 +26,7 @@ COMMANDS = {
         "service.commands.dead_letters:dead_letters",
         "Look at the events that were given up.",
     ),
+    "demo": ("service.commands.demo:demo", "Show it all on embedded parts, with traffic and faults."),
 }
 
 
