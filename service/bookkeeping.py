@@ -94,7 +94,7 @@ consumer_positions = Table(
     **_BINARY,
 )
 
-_POSITION_FIELDS = tuple(StoredPosition.__slots__)
+_POSITION_FIELDS = StoredPosition.__struct_fields__
 position_columns = tuple(consumer_positions.c[name] for name in _POSITION_FIELDS)
 
 
@@ -150,5 +150,7 @@ dead_letters = Table(
     Column("last_failed_at", _time(), nullable=False),
     UniqueConstraint("topic", "partition_id", "record_offset", "digest", name="uq_dead_letters_record"),
     Index("ix_dead_letters_status", "status", "next_attempt_at"),
+    # An operator's note names a letter by its id: it is never given to another one.
+    sqlite_autoincrement=True,
     **_BINARY,
 )

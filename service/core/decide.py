@@ -7,7 +7,10 @@ record comes alone or in a batch (I1), because they take the events one by one i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.core.types import Event, Mark, Operation, Outcome, RowVersion
 
@@ -63,8 +66,7 @@ def _moment(age: RowVersion) -> tuple[object, ...]:
     return (age.occurred_at, age.source_partition, age.source_offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What to write for one record, all its events of a batch folded into one row.
 
     `columns` holds what the winning events carried; with `from_defaults` every other payload column takes
@@ -80,8 +82,7 @@ class Change:
     lines: tuple[Mapping[str, object], ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(Struct, frozen=True):
     """The verdict on each event of one record, and the row they add up to (None: all were stale)."""
 
     outcomes: tuple[tuple[Event, Outcome], ...]

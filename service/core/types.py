@@ -1,20 +1,23 @@
-"""The words of upsertd as frozen dataclasses.
+"""The words of upsertd as frozen values.
 
 *record* raw, as the source gave it · *event* valid and typed · *mark* the entry in `processed_events` ·
 *position* where a partition stands · *lease* an owner's right to write a partition · *outcome* what became
 of an event · *dead letter* an event given up, kept whole.
+
+They are msgspec's `Struct`s: several are made for every record, and a frozen dataclass takes twenty times
+as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
+
+class Partition(Struct, frozen=True, order=True):
     """One partition of one topic: what a lane works on."""
 
     topic: str
@@ -24,8 +27,7 @@ class Partition:
         return f"{self.topic}/{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What the source gave, byte for byte. `timestamp_ms` is Kafka's, -1 where it has none."""
 
     partition: Partition
@@ -46,8 +48,7 @@ class Record:
         return size
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Consecutive records of one partition; `end` is the consumer's position after them.
 
     `end` may lie beyond the last record + 1 (transaction markers, aborted and compacted records), and a
@@ -64,8 +65,7 @@ class Operation(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """A valid change of one record of one entity.
 
     `columns` has the payload columns that the event carries, as SQL values; an absent column is left
@@ -93,8 +93,7 @@ class Outcome(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """A record given up, with what is known of the reason. `error_message` holds no values of the record."""
 
     record: Record
@@ -107,16 +106,14 @@ class DeadLetter:
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """An event id that SQL knows, and the record of which entity it stands for."""
 
     entity: str
     entity_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowVersion:
+class RowVersion(Struct, frozen=True):
     """What a stored row says about its age; compared with an event by `core.decide.is_newer`."""
 
     version: int | None
@@ -129,8 +126,7 @@ OPERATOR = "upsertd positions reset"
 """Owns a row that was reset beside a running group: Kafka lets nobody else move that group's offset."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPosition:
+class StoredPosition(Struct, frozen=True):
     """A row of `consumer_positions`; `owner` is for people, but for `OPERATOR`."""
 
     next_offset: int
@@ -142,8 +138,7 @@ class StoredPosition:
     cluster_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right to write a partition: it holds while SQL has this claim and this position.
 
     `expected` is the position that SQL has confirmed. Everything below `handled_offset` was handled under
@@ -162,8 +157,7 @@ class Lease:
         return Lease(self.partition, self.claim_id, position, handled, self.cache_namespace)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """What one transaction takes on: cache misses and dead letters in offset order, and the new position."""
 
     events: tuple[Event, ...]
@@ -171,8 +165,7 @@ class Work:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """What a committed transaction did with each event, in offset order."""
 
     outcomes: tuple[tuple[Event, Outcome], ...] = ()
@@ -183,16 +176,14 @@ class Written:
         return tuple(event for event, outcome in self.outcomes if outcome is not Outcome.DEAD)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupOffset:
+class GroupOffset(Struct, frozen=True):
     """Kafka's group offset of a partition; `ours` when it carries our metadata."""
 
     offset: int
     ours: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LogRange:
+class LogRange(Struct, frozen=True):
     """The offsets that Kafka has of a partition: from `beginning` up to, not including, `end`."""
 
     beginning: int

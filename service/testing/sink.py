@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from service.bookkeeping import OPEN_STATUSES
 from service.core.decide import Change, check, fold

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.core.decide import check, fold, is_newer, version_of
 from service.core.types import Event, Mark, Operation, Outcome, RowVersion

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
 from service.core.ports import Sink
