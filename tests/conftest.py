@@ -1,4 +1,4 @@
-"""Fixtures of every test: one Kafka, MariaDB and Redis for the whole run, started when first used.
+"""Fixtures of every test: one server of each kind for the whole run, started when first used.
 
 Each test has topics, a database and a Redis of its own on them; a test that kills a server makes its own
 (`tests.servers`). Also here: a server that cannot be had is a visible skip, and in CI a skip is a failure.
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.servers import Kafka, MariaDb, Redis, ServerMissing, database_of
+from tests.servers import Kafka, MariaDb, PostgreSql, Redis, ServerMissing, database_of
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -42,6 +42,13 @@ def kafka() -> Iterator[Kafka]:
 def mariadb() -> Iterator[MariaDb]:
     """The MariaDB of this run."""
     with MariaDb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    """The PostgreSQL of this run."""
+    with PostgreSql() as server:
         yield server
 
 
@@ -80,6 +87,14 @@ def database_url(mariadb: MariaDb) -> Iterator[str]:
     url = mariadb.create_database()
     yield url
     mariadb.drop_database(database_of(url))
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSql) -> Iterator[str]:
+    """A fresh database without tables, in PostgreSQL."""
+    url = postgresql.create_database()
+    yield url
+    postgresql.drop_database(database_of(url))
 
 
 @pytest.fixture(scope="session")

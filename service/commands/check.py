@@ -93,6 +93,8 @@ async def _answer(part: str, question: Awaitable[str]) -> Answer:
 async def _ask_database(settings: DatabaseSettings, database: Database) -> str:
     await database.ping()
     url = make_url(settings.connection_url)
+    if url.host is None:
+        return str(url.database)
     return f"{url.database} on {url.host}" + (f":{url.port}" if url.port else "")
 
 

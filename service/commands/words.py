@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from aiokafka import errors as kafka_errors
 from sqlalchemy.exc import DBAPIError
 
-from service.core.errors import Unavailable, UpsertdError
+from service.core.errors import Code, Unavailable, UpsertdError
+from service.dialects.sqlite_errors import NO_SUCH_TABLE
 from service.telemetry.failures import summary
 
 _MIGRATE = "run `upsertd migrate`"
-_SQL_WORDS = {
+_SQL_WORDS: dict[Code, str] = {
     1040: "the server has too many connections",
     1044: "DATABASE_URL names a database that is not there, or that this user may not use",
     1045: "access denied: DATABASE_URL has a wrong user or password",
@@ -37,6 +38,33 @@ _SQL_WORDS = {
     2013: "the connection was lost",
     3159: "the server demands TLS: see DB_SSL_ENABLED",
     4031: "the connection was lost",
+    "08001": "the server cannot be reached",
+    "08003": "the connection was lost",
+    "08004": "the server offers no TLS: see DB_SSL_ENABLED",
+    "08006": "the connection was lost",
+    "08P01": "whatever answers there is no PostgreSQL server, or a pooler that cannot reach one",
+    "25006": "the server is read-only",
+    "25P03": "the connection was lost",
+    "28000": "access denied: the server has no rule that lets this user in from here, or not without TLS",
+    "28P01": "access denied: DATABASE_URL has a wrong user or password",
+    "3D000": "the server has no database of the name in DATABASE_URL",
+    "42501": "this user lacks a right on a table",
+    "42703": f"a column is missing: {_MIGRATE}",
+    "42P01": f"a table is missing: {_MIGRATE}",
+    "53100": "the disk is full",
+    "53300": "the server has too many connections",
+    "57P01": "the connection was lost",
+    "57P02": "the connection was lost",
+    "57P03": "the server is starting or shutting down",
+    "SQLITE_BUSY": "another process writes into the file for too long",
+    "SQLITE_CANTOPEN": "the file in DATABASE_URL cannot be opened: is its folder there, and ours to write?",
+    "SQLITE_CORRUPT": "the file is damaged",
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_IOERR": "the file system fails",
+    "SQLITE_NOTADB": "the file in DATABASE_URL is no SQLite database",
+    "SQLITE_PERM": "the file in DATABASE_URL may not be opened",
+    "SQLITE_READONLY": "the file in DATABASE_URL, or its folder, cannot be written",
+    NO_SUCH_TABLE: f"a table is missing: {_MIGRATE}",
 }
 
 # Found in the error's text, which is the name of redis-py's class and the server's code; the first counts.
@@ -70,15 +98,33 @@ def reason(error: Unavailable) -> str:
     words, code = _sql_reason(error) if error.part == "database" else (_redis_words(error), None)
     told = [words or str(error).removeprefix(f"{error.part}: "), _network_reason(error)]
     line = ": ".join(part for part in told if part)
-    return line if code is None or words is None else f"{line} (SQL error {code})"
+    return line if code is None or words is None else f"{line} ({_code_words(code)})"
 
 
-def _sql_reason(error: Unavailable) -> tuple[str | None, int | None]:
+def _sql_reason(error: Unavailable) -> tuple[str | None, Code | None]:
     """The words for a code of the database's, and the code."""
     code: object = error.code
     if code is None and isinstance(error.__cause__, DBAPIError):
-        code = next(iter(getattr(error.__cause__.orig, "args", ())), None)
-    return (_SQL_WORDS.get(code), code) if isinstance(code, int) else (None, None)
+        code = _code_of(error.__cause__.orig)
+    if not isinstance(code, (int, str)):
+        return None, None
+    return _SQL_WORDS.get(code) or _SQL_WORDS.get(_without_detail(code)), code
+
+
+def _code_of(driver_error: BaseException | None) -> object:
+    """Where a driver keeps the code: SQLite's and PostgreSQL's have a name, MySQL's is the first argument."""
+    name = getattr(driver_error, "sqlite_errorname", None) or getattr(driver_error, "sqlstate", None)
+    return name or next(iter(getattr(driver_error, "args", ())), None)
+
+
+def _without_detail(code: Code) -> Code:
+    """SQLite's code without what it adds to it: SQLITE_IOERR of SQLITE_IOERR_WRITE."""
+    return "_".join(code.split("_")[:2]) if isinstance(code, str) else code
+
+
+def _code_words(code: Code) -> str:
+    # SQLite's names speak for themselves; PostgreSQL's codes have five characters.
+    return f"SQL error {code}" if isinstance(code, int) or len(code) == 5 else code
 
 
 def _redis_words(error: Unavailable) -> str | None:

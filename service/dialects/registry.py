@@ -8,12 +8,16 @@ from sqlalchemy.engine import URL, make_url
 
 from service.dialects.dialect import Dialect
 from service.dialects.mysql import MySql
+from service.dialects.postgresql import PostgreSql
+from service.dialects.sqlite import Sqlite
 
 _MYSQL = MySql()
 
 DIALECTS: Mapping[str, Dialect] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
+    "postgresql": PostgreSql(),
+    "sqlite": Sqlite(),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, Numeric, String, Table, Text
+from sqlalchemy import DateTime, Dialect, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -21,7 +21,7 @@ SqlType = TypeEngine[Any]
 class DecimalText(TypeDecorator[Decimal]):
     """An exact decimal in a TEXT column: SQLite's NUMERIC is a float and loses the end of it."""
 
-    impl = String
+    impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:

@@ -1,26 +1,29 @@
-"""The two worlds in which `test_sink.py` plays: a database in memory, and a real MariaDB.
+"""The worlds in which `test_sink.py` plays: a database in memory, and the real ones.
 
 A world has a sink of the group `upsertd` and hands that look behind it: what is stored, in words that are
-the same in both.
+the same in all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Select, create_engine, delete, select, update
-from sqlalchemy.engine import make_url
+from msgspec.structs import replace
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from service import bookkeeping
 from service.bookkeeping import consumer_positions, dead_letters, processed_events
 from service.core.ports import Sink
 from service.core.types import Event, Lease, Outcome, Partition, Record, RowVersion, Work, Written
 from service.database import Database
+from service.dialects.registry import async_url
 from service.entities import entity as entities
 from service.entities.registry import ENTITIES
 from service.sinks.sql import SqlSink
@@ -32,11 +35,16 @@ TABLES = (*entities.metadata.sorted_tables, *bookkeeping.metadata.sorted_tables)
 
 
 def create_tables(url: str) -> None:
-    """Make every table in the empty database at `url`."""
-    engine = create_engine(make_url(url).set(drivername="mysql+pymysql"))
-    for metadata in (entities.metadata, bookkeeping.metadata):
-        metadata.create_all(engine)
-    engine.dispose()
+    """Make every table in the empty database at `url`; not from inside an event loop."""
+    asyncio.run(_create_tables(url))
+
+
+async def _create_tables(url: str) -> None:
+    engine = create_async_engine(async_url(url))
+    async with engine.begin() as connection:
+        for metadata in (entities.metadata, bookkeeping.metadata):
+            await connection.run_sync(metadata.create_all)
+    await engine.dispose()
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ class MemoryWorld:
 
 
 class SqlWorld:
-    """Tables in a MariaDB; `now` stands still."""
+    """Tables in a real database; `now` stands still."""
 
     def __init__(self, url: str, pool_size: int = 3, transaction_seconds: float = 30) -> None:
         self.statements = 0

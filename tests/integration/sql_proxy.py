@@ -1,6 +1,6 @@
 """A TCP proxy in front of a database that loses connections at the worst moments.
 
-For tests of what a broken or silent network does to a transaction. It knows one thing of the protocol: what
+For tests of what a broken or silent network does to a transaction. It knows one thing of the protocols: what
 a COMMIT looks like.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
 
-_COMMIT = b"\x03COMMIT"
+# How a packet ends that commits: MySQL's, PostgreSQL's.
+_COMMITS = (b"\x03COMMIT", b"COMMIT;\0")
 
 
 class At(Enum):
@@ -83,7 +84,7 @@ class _Link:
                 each.close()
 
     async def _may_ask(self, data: bytes) -> None:
-        if data.endswith(_COMMIT):
+        if data.endswith(_COMMITS):
             self._fate, self._proxy.at_commit = self._proxy.at_commit, At.NOTHING
         if self._fate is At.BEFORE:
             raise ConnectionResetError

@@ -7,10 +7,10 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.engine import make_url
 
@@ -90,8 +90,8 @@ async def world(tables_url: str, new_world: NewWorld) -> SqlWorld:
     return world
 
 
-@pytest_asyncio.fixture
-async def own_world(database_url: str, new_world: NewWorld) -> SqlWorld:
+@pytest.fixture
+def own_world(database_url: str, new_world: NewWorld) -> SqlWorld:
     """A sink in front of tables that the test may change."""
     create_tables(database_url)
     return new_world(database_url)

@@ -1,6 +1,7 @@
-"""What the three servers have in common: where they come from, starting, waiting, ending.
+"""What the servers have in common: where they come from, starting, waiting, ending.
 
-`Kafka`, `MariaDb` and `Redis` derive from `Server` and say how they are run and when they answer.
+`Kafka`, `MariaDb`, `PostgreSql` and `Redis` derive from `Server` and say how they are run and when they
+answer.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Server(ABC):
 
     name: ClassVar[str]
     address_variable: ClassVar[str]
+    # How the program takes signals.
+    local_process: ClassVar[type[LocalProcess]] = LocalProcess
 
     def __init__(self, *, port: int | None = None, configured: bool = False) -> None:
         """Choose the port; nothing is started. `configured`: with options that a given server has not."""
@@ -153,7 +156,7 @@ class Server(ABC):
         if can_run(image.name):
             return Container(image, self._folder)
         command = self._command(self._folder)
-        return LocalProcess(command.arguments, self._folder, command.environment)
+        return self.local_process(command.arguments, self._folder, command.environment)
 
     def _check_given(self) -> None:
         if self._configured:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 import pytest
+from asyncpg.exceptions import InvalidPasswordError
 from sqlalchemy.exc import OperationalError
 
 from service.__main__ import COMMANDS, main, upsertd
@@ -191,6 +192,11 @@ def test_a_command_says_how_it_ended() -> None:
         pytest.param(Unavailable("x", part="database", code=1146), "upsertd migrate", id="no-table"),
         pytest.param(Unavailable("x", part="database", code=1290), "read-only", id="read-only"),
         pytest.param(Unavailable("SQL error 9", part="database", code=9), "SQL error 9", id="unknown-code"),
+        pytest.param(
+            Unavailable("x", part="database", code="42P01"),
+            "a table is missing: run `upsertd migrate` (SQL error 42P01)",
+            id="sqlstate",
+        ),
         pytest.param(Unavailable("redis: X (WRONGPASS)", part="redis"), "wrong user", id="redis-password"),
         pytest.param(Unavailable("no leader", part="kafka"), "no leader", id="kafka"),
     ],
@@ -204,6 +210,13 @@ def test_a_refused_login_is_told_without_the_servers_message() -> None:
     """The code is found in the driver's exception, whose text quotes user and host."""
     error = Unavailable("cannot connect", part="database")
     error.__cause__ = OperationalError("", {}, Exception(1045, "Access denied for 'jane'@'10.0.0.1'"))
+    assert plain_words(error).startswith("database: access denied: DATABASE_URL has a wrong user or password")
+
+
+def test_a_login_that_postgresql_refused_is_told_the_same_way() -> None:
+    """Its driver's exception has the code in a field of its own."""
+    error = Unavailable("cannot connect", part="database")
+    error.__cause__ = OperationalError("", {}, InvalidPasswordError("no password for user jane"))
     assert plain_words(error).startswith("database: access denied: DATABASE_URL has a wrong user or password")
 
 
