@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Insert, Table, insert, select
+from sqlalchemy import Column, Insert, Table, delete, insert, select
 
 from service.dialects.dialect import Columns, Rows, Statement
 
@@ -35,6 +35,10 @@ class CompiledStatements(ABC):
         """See `Dialect`."""
         query = select(*selected).where(key.in_(values))
         return Statement(query.order_by(key).with_for_update() if lock else query)
+
+    def delete_in(self, key: Column[Any], values: Sequence[object]) -> Statement:
+        """See `Dialect`."""
+        return Statement(delete(key.table).where(key.in_(values)))
 
     @abstractmethod
     def _overwriting(self, table: Table, columns: tuple[str, ...]) -> Insert:

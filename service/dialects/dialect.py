@@ -83,5 +83,8 @@ class Dialect(Protocol):
     ) -> Statement:
         """Read `selected` where `key` is one of `values`; with `lock`, in the order of `key` and locked."""
 
+    def delete_in(self, key: Column[Any], values: Sequence[object]) -> Statement:
+        """Delete the rows of the table of `key` where `key` is one of `values`."""
+
     def migrating_alone(self, connection: Connection) -> AbstractContextManager[None]:
         """Hold the migration lock of this database; a connection that breaks gives it back."""

@@ -1,9 +1,10 @@
 """Multi-row statements for MySQL and MariaDB as complete texts, written by msgspec's JSON encoder.
 
 Binding parameters is most of what a batch costs the client; a JSON array of values is nearly a row of a
-VALUES list, and C writes it. The session's `sql_mode` is pinned (`mysql`): double quotes delimit strings
-and backslashes escape. Used for values whose types the tables' columns know already; a test sends hostile
-ones through a real server and compares them with what the driver's own binding stores.
+VALUES list, and C writes it; all else in a statement is a name of ours. The session's `sql_mode` is pinned
+(`mysql`): double quotes delimit strings and backslashes escape. Used for values whose types the tables'
+columns know already; a test sends hostile ones through a real server and compares them with what the
+driver's own binding stores.
 """
 
 from __future__ import annotations
@@ -52,10 +53,12 @@ class TextStatements:
     ) -> Statement:
         """See `Dialect`."""
         names = ", ".join(f"`{column.name}`" for column in selected)
-        listed = _encoded([list(map(_octets, values)) if _is_binary(key) else values])
-        locking = f" ORDER BY `{key.name}` FOR UPDATE" if lock else ""
-        # Names from our own tables, values from the encoder.
-        return Statement(f"SELECT {names} FROM `{key.table}` WHERE `{key.name}` IN {listed}{locking}")  # noqa: S608 - see above
+        query = f"SELECT {names} FROM `{key.table}` WHERE {_is_one_of(key, values)}"  # noqa: S608 - our own names
+        return Statement(f"{query} ORDER BY `{key.name}` FOR UPDATE" if lock else query)
+
+    def delete_in(self, key: Column[Any], values: Sequence[object]) -> Statement:
+        """See `Dialect`."""
+        return Statement(f"DELETE FROM `{key.table}` WHERE {_is_one_of(key, values)}")  # noqa: S608 - our own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,11 @@ def _texts(shape: _Shape, rows: Rows, tail: str) -> Iterator[Statement]:
         middle = len(rows) // 2
         yield from _texts(shape, rows[:middle], tail)
         yield from _texts(shape, rows[middle:], tail)
+
+
+def _is_one_of(key: Column[Any], values: Sequence[object]) -> str:
+    """The condition that finds the rows of these keys."""
+    return f"`{key.name}` IN {_encoded([list(map(_octets, values)) if _is_binary(key) else values])}"
 
 
 def _encoded(rows: Rows) -> str:

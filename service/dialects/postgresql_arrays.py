@@ -62,6 +62,10 @@ class ArrayStatements:
         """See `Dialect`."""
         return Statement(_select_in(tuple(selected), key, lock), [{_name(0): values}])
 
+    def delete_in(self, key: Column[Any], values: Sequence[object]) -> Statement:
+        """See `Dialect`."""
+        return Statement(_delete_in(key), [{_name(0): values}])
+
 
 @lru_cache(maxsize=512)
 def _insert(table: Table, columns: tuple[str, ...]) -> TextClause:
@@ -92,6 +96,11 @@ def _select_in(selected: tuple[Column[Any], ...], key: Column[Any], lock: bool) 
         f" WHERE {_quote(key.name)} = ANY({_parameter(0, key)})"
     )
     return text(f"{query} ORDER BY {_quote(key.name)} FOR UPDATE" if lock else query)
+
+
+@lru_cache(maxsize=512)
+def _delete_in(key: Column[Any]) -> TextClause:
+    return text(f"DELETE FROM {_quote(key.table.name)} WHERE {_quote(key.name)} = ANY({_parameter(0, key)})")
 
 
 def _insert_text(table: Table, columns: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, insert, select, update
+from sqlalchemy import Row, and_, bindparam, case, insert, select, update
 
 from service.bookkeeping import (
     OPEN_STATUSES,
@@ -53,6 +53,32 @@ from service.sinks.rows import (
     reused_letter,
 )
 from service.sql_errors import DuplicateKey
+
+# Built once: every batch runs these two, and building them took longer than running them.
+_ADVANCE = (
+    update(consumer_positions)
+    .where(
+        consumer_positions.c.group_id == bindparam("group"),
+        consumer_positions.c.topic == bindparam("of_topic"),
+        consumer_positions.c.partition_id == bindparam("of_partition"),
+        consumer_positions.c.claim_id == bindparam("claim"),
+        consumer_positions.c.next_offset == bindparam("expected"),
+    )
+    .values(
+        next_offset=bindparam("end"),
+        handled_offset=case(
+            (consumer_positions.c.handled_offset < bindparam("end"), bindparam("end")),
+            else_=consumer_positions.c.handled_offset,
+        ),
+        updated_at=bindparam("now"),
+    )
+)
+_OPEN_LETTERS = select(dead_letters.c.id, dead_letters.c.record_offset, dead_letters.c.digest).where(
+    dead_letters.c.topic == bindparam("of_topic"),
+    dead_letters.c.partition_id == bindparam("of_partition"),
+    dead_letters.c.record_offset.between(bindparam("first"), bindparam("last")),
+    dead_letters.c.status.in_(OPEN_STATUSES),
+)
 
 
 class SqlSink:
@@ -118,22 +144,15 @@ class SqlSink:
 
     async def _fence(self, transaction: Transaction, lease: Lease, end: int) -> None:
         """Move the position, if it is still ours and where we left it: the first statement of all."""
-        columns = consumer_positions.c
-        advance = (
-            update(consumer_positions)
-            .where(
-                is_position_of(self._group_id, lease.partition),
-                columns.claim_id == lease.claim_id,
-                columns.next_offset == lease.expected,
-            )
-            .values(
-                next_offset=end,
-                handled_offset=case((columns.handled_offset < end, end), else_=columns.handled_offset),
-                updated_at=self._now(),
-            )
-        )
+        held = {
+            "group": self._group_id,
+            "of_topic": lease.partition.topic,
+            "of_partition": lease.partition.number,
+            "claim": lease.claim_id,
+            "expected": lease.expected,
+        }
         try:
-            moved = await transaction.execute(advance)
+            moved = await transaction.execute(_ADVANCE, held | {"end": end, "now": self._now()})
         except TemporaryError as error:
             # A position's row that is locked or fought over says nothing about the records.
             raise Unavailable(f"position is locked: {error}", part="database") from error
@@ -181,7 +200,7 @@ class SqlSink:
         replaced = [change for change in changes if change.lines is not None]
         if replaced:
             orders = [change.entity_id for change in replaced]
-            await transaction.execute(delete(lines.table).where(lines.table.c[lines.parent].in_(orders)))
+            await transaction.write([self._dialect.delete_in(lines.table.c[lines.parent], orders)])
         columns, rows = line_rows(lines, replaced)
         if rows:
             await transaction.write(self._dialect.insert(lines.table, columns, rows))
@@ -200,19 +219,15 @@ class SqlSink:
         """Close the letters of records that have a mark now: the two never stand open together (I2)."""
         if not marked:
             return
-        columns = dead_letters.c
         records = {event.record.offset: event.record for event in marked}
-        open_ones = select(columns.id, columns.record_offset, columns.digest).where(
-            columns.topic == partition.topic,
-            columns.partition_id == partition.number,
-            # A lane's records lie close together; letters hardly ever do.
-            columns.record_offset.between(min(records), max(records)),
-            columns.status.in_(OPEN_STATUSES),
-        )
-        found = await transaction.execute(open_ones)
+        # A lane's records lie close together; letters hardly ever do.
+        between = {"first": min(records), "last": max(records)}
+        of = {"of_topic": partition.topic, "of_partition": partition.number}
+        found = await transaction.execute(_OPEN_LETTERS, of | between)
         settled = [row.id for row in found if _is_letter_of(row, records.get(row.record_offset))]
         if settled:
-            close = update(dead_letters).where(columns.id.in_(settled), columns.status.in_(OPEN_STATUSES))
+            still_open = and_(dead_letters.c.id.in_(settled), dead_letters.c.status.in_(OPEN_STATUSES))
+            close = update(dead_letters).where(still_open)
             await transaction.execute(close.values(status="superseded", next_attempt_at=None))
 
     async def _bury(self, transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
