@@ -72,7 +72,8 @@ def _unpack(apt: Sequence[str], name: str) -> None:
 
 
 def _run(command: Sequence[str], folder: Path | None = None) -> str:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    # Runlevel 1: a package that is installed does not start its server.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "RUNLEVEL": "1"}
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
