@@ -246,11 +246,11 @@ def _spare_the_collector() -> None:
     """Let the garbage collector pass over what lives as long as the process, and look at the rest less often.
 
     A batch makes thousands of objects that reference counting frees; looking for cycles among them took a
-    tenth of the client's time.
+    tenth of the client's time. Failures do leave cycles: see `Patience`.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:

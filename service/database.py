@@ -84,6 +84,8 @@ class Transaction:
         try:
             yield
         except DBAPIError as error:
+            # It may be told one day, and a text holds its values (I9).
+            error.statement = error.params = None
             raise self._dialect.translate(error) from error
         except OSError as error:
             raise ConnectionLost(type(error).__name__, part="database") from error

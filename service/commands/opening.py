@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
 from service.database import Database
 from service.settings import DatabaseSettings, LogSettings, SettingsError, load_group
 from service.telemetry.logging import configure_logging
@@ -40,6 +43,12 @@ def configure_brief_logging() -> None:
     else:
         logging.getLogger().addHandler(logging.NullHandler())
         logging.captureWarnings(True)
+        # Left alone it prints, with the values of a traceback's variables.
+        structlog.configure(processors=[_drop])
+
+
+def _drop(_logger: WrappedLogger, _method: str, _event: EventDict) -> EventDict:
+    raise structlog.DropEvent
 
 
 @asynccontextmanager

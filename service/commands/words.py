@@ -21,12 +21,15 @@ from service.telemetry.failures import summary
 
 _MIGRATE = "run `upsertd migrate`"
 _SQL_WORDS: dict[Code, str] = {
+    1021: "the disk is full",
     1040: "the server has too many connections",
     1044: "DATABASE_URL names a database that is not there, or that this user may not use",
     1045: "access denied: DATABASE_URL has a wrong user or password",
     1049: "the server has no database of the name in DATABASE_URL",
     1054: f"a column is missing: {_MIGRATE}",
+    1114: "a table is full, or the disk",
     1142: "this user lacks a right on a table",
+    1143: "this user lacks a right on a column",
     1146: f"a table is missing: {_MIGRATE}",
     1203: "this user has too many connections",
     1290: "the server is read-only",
@@ -48,7 +51,8 @@ _SQL_WORDS: dict[Code, str] = {
     "28000": "access denied: the server has no rule that lets this user in from here, or not without TLS",
     "28P01": "access denied: DATABASE_URL has a wrong user or password",
     "3D000": "the server has no database of the name in DATABASE_URL",
-    "42501": "this user lacks a right on a table",
+    "3F000": "this user sees no schema to make tables in: it lacks a right on it",
+    "42501": "this user lacks a right on the database, the schema or a table",
     "42703": f"a column is missing: {_MIGRATE}",
     "42P01": f"a table is missing: {_MIGRATE}",
     "53100": "the disk is full",

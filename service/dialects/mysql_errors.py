@@ -29,11 +29,15 @@ CODES = Codes(
     no_such_table=frozenset({1146}),
 )
 
-# What a server's message says about the place; anchored, because values stand in the same message.
-_PLACE = re.compile(
-    r"(?:for column [`'.\w]*?(\w+)[`'] at row \d+|^Column '(\w+)' cannot be null"
-    r"|^CONSTRAINT `([\w.]+)` failed for [`.\w]+|for key '([\w.]+)')$"
-)
+# What a server's message says about the place, by its code: others quote what they like, a trigger's SIGNAL
+# for one. Anchored, because values stand in the same message.
+_COLUMN = re.compile(r"for column [`'.\w]*?(\w+)[`'] at row \d+$")
+_PLACES = {
+    1048: re.compile(r"^Column '(\w+)' cannot be null$"),
+    1062: re.compile(r"for key '([\w.]+)'$"),
+    4025: re.compile(r"^CONSTRAINT `([\w.]+)` failed for [`.\w]+$"),
+    **dict.fromkeys((1264, 1265, 1292, 1366, 1406), _COLUMN),
+}
 
 
 def translate(error: DBAPIError) -> UpsertdError:
@@ -43,11 +47,12 @@ def translate(error: DBAPIError) -> UpsertdError:
 
 def describe(error: DBAPIError) -> str:
     """The code and the place, never the message: it quotes values."""
-    place = _PLACE.search(" ".join(map(str, _arguments(error)[1:2])))
-    name = next((group for group in place.groups() if group), None) if place else None
     code = _code(error)
-    what = type(error.orig).__name__ if code is None else f"SQL error {code}"
-    return f"{what} ({name})" if name else what
+    if code is None:
+        return type(error.orig).__name__
+    message = " ".join(map(str, _arguments(error)[1:2]))
+    place = _PLACES[code].search(message) if code in _PLACES else None
+    return f"SQL error {code} ({place[1]})" if place else f"SQL error {code}"
 
 
 def _arguments(error: DBAPIError) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ from sqlalchemy import Column, LargeBinary, Table
 
 from service.dialects.dialect import Columns, Rows, Statement
 
-# Well below every server's `max_allowed_packet`; a row that is longer goes alone.
+# Within the smallest `max_allowed_packet` that servers come with, 1 MiB; a row that is longer goes alone.
 MAX_STATEMENT_BYTES = 1_000_000
 
 # Amounts as numbers, digit by digit; naive times as texts that both servers take for DATETIME(6).
@@ -87,7 +87,7 @@ def _texts(shape: _Shape, rows: Rows, tail: str) -> Iterator[Statement]:
     """The statement of all rows, or of each half where that is too long."""
     values = _encoded([_without_bytes(row, shape.binary) for row in rows] if shape.binary else rows)
     if len(values) <= MAX_STATEMENT_BYTES or len(rows) == 1:
-        yield Statement(f"{shape.head}{values}{tail}")
+        yield Statement(f"{shape.head}{values.decode()}{tail}")
     else:
         middle = len(rows) // 2
         yield from _texts(shape, rows[:middle], tail)
@@ -96,17 +96,18 @@ def _texts(shape: _Shape, rows: Rows, tail: str) -> Iterator[Statement]:
 
 def _is_one_of(key: Column[Any], values: Sequence[object]) -> str:
     """The condition that finds the rows of these keys."""
-    return f"`{key.name}` IN {_encoded([list(map(_octets, values)) if _is_binary(key) else values])}"
+    listed = _encoded([list(map(_octets, values)) if _is_binary(key) else values])
+    return f"`{key.name}` IN {listed.decode()}"
 
 
-def _encoded(rows: Rows) -> str:
+def _encoded(rows: Rows) -> bytes:
     """The rows as `(1,"a",null),(2,"b",null)`."""
     lines = _ENCODER.encode_lines(rows)
     # A line break inside a value would be escaped: each of these stands between two rows.
     values = lines[1:-2].replace(b"]\n[", b"),(")
     if b"\\u" in values or b"\\f" in values:
         values = _ESCAPE.sub(_unescaped, values)
-    return f"({values.decode()})"
+    return b"(%b)" % values
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:

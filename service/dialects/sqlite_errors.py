@@ -41,7 +41,7 @@ CODES = Codes(
     no_such_table=frozenset({NO_SUCH_TABLE}),
 )
 
-# Names of our own schema; messages that quote values (a trigger's, a wrong statement's) do not fit.
+# Names of our own schema; messages that quote values (a wrong statement's) do not fit.
 _PLACE = re.compile(
     r"^(?:(?:NOT NULL|UNIQUE|CHECK) constraint failed: (?P<constraint>\w[\w., ]*)"
     r"|(?P<missing>no such (?:table|column)): (?P<name>[\w.]+)"
@@ -62,7 +62,8 @@ def is_busy(error: DBAPIError) -> bool:
 def describe(error: DBAPIError) -> str:
     """The code and the place, never the message: it may quote values."""
     name = _name(error) or type(error.orig).__name__
-    place = _PLACE.match(str(error.orig))
+    # A trigger says what it likes, in the words of a constraint too.
+    place = None if name == "SQLITE_CONSTRAINT_TRIGGER" else _PLACE.match(str(error.orig))
     if place is None:
         return name
     if place["missing"]:

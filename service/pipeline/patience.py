@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -86,6 +87,8 @@ class Patience:
                 if self.paused not in ("claiming", "halted"):
                     self._resume()
                 return result
+            # Few objects that hold a lot: an exception, its frames, and in these a batch and its statements.
+            gc.collect()
             await self._wait_for(delay_seconds)
             if self._draining:
                 raise Drained

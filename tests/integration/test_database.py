@@ -223,26 +223,37 @@ class TestNames:
         assert type(translate(server_error(code))) in (Unavailable, NoSuchTable)
 
     @pytest.mark.parametrize(
-        ("message", "place"),
+        ("code", "message", "place"),
         [
-            ("Data too long for column 'name' at row 3", "name"),
-            ("Column 'status' cannot be null", "status"),
-            ("Out of range value for column 'stock_quantity' at row 1", "stock_quantity"),
-            ("Incorrect decimal value: 's3cret' for column `db`.`orders`.`total` at row 1", "total"),
+            (1406, "Data too long for column 'name' at row 3", "name"),
+            (1048, "Column 'status' cannot be null", "status"),
+            (1264, "Out of range value for column 'stock_quantity' at row 1", "stock_quantity"),
+            (1366, "Incorrect decimal value: 's3cret' for column `db`.`orders`.`total` at row 1", "total"),
             (
+                4025,
                 "CONSTRAINT `ck_customers_address_json` failed for `db`.`customers`",
                 "ck_customers_address_json",
             ),
-            ("Duplicate entry 's3cret' for key 'uq_email'", "uq_email"),
-            ("Duplicate entry 'for key 's3cret'' for key 'PRIMARY'", "PRIMARY"),
-            ("Duplicate entry 'Column 's3cret' cannot be null' for key 'k'", "k"),
-            ("Incorrect string value: 'for column 's3cret' at row 1' for column 'name' at row 1", "name"),
+            (1062, "Duplicate entry 's3cret' for key 'uq_email'", "uq_email"),
+            (1062, "Duplicate entry 'for key 's3cret'' for key 'PRIMARY'", "PRIMARY"),
+            (1062, "Duplicate entry 'Column 's3cret' cannot be null' for key 'k'", "k"),
+            (
+                1366,
+                "Incorrect string value: 'for column 's3cret' at row 1' for column 'name' at row 1",
+                "name",
+            ),
         ],
     )
-    def test_the_place_is_named_and_values_are_not(self, message: str, place: str) -> None:
+    def test_the_place_is_named_and_values_are_not(self, code: int, message: str, place: str) -> None:
         """Also where a value looks like a place (I9)."""
-        error = translate(DBAPIError("INSERT", None, pymysql.err.DataError(1406, message)))
-        assert str(error) == f"SQL error 1406 ({place})"
+        error = translate(DBAPIError("INSERT", None, pymysql.err.DataError(code, message)))
+        assert str(error) == f"SQL error {code} ({place})"
+
+    def test_a_triggers_words_are_not_repeated(self) -> None:
+        """They are its author's, and look like a place only by chance."""
+        message = "no such customer for key 's3cret'"
+        error = translate(DBAPIError("INSERT", None, pymysql.err.OperationalError(1644, message)))
+        assert str(error) == "SQL error 1644"
 
     def test_a_message_without_a_place_is_its_code(self) -> None:
         """Nothing of the text is repeated."""

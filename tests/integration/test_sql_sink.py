@@ -538,17 +538,43 @@ class TestPackets:
         assert (row["record_value"], row["size"]) == (None, len(value))
         assert row["digest"] == hashlib.sha256(value).hexdigest()
 
+    @pytest.mark.parametrize(
+        "text_",
+        [
+            pytest.param('"' + '\\"' * 300_000 + '"', id="quotes"),
+            pytest.param("[" + "\t" * 600_000 + "1]", id="tabs"),
+        ],
+    )
     async def test_a_row_that_grows_by_escaping_is_a_dead_letter_too(
-        self, small_url: str, new_world: NewWorld
+        self, small_url: str, new_world: NewWorld, text_: str
     ) -> None:
-        """The driver writes a backslash before each quote."""
+        """Its text has a backslash more for each of them."""
         world = new_world(small_url)
         await world.clear()
-        quotes = '"' + "'" * 600_000 + '"'
-        await isolated(
-            world, await claimed(world), work(event(0, 1, value=quotes.encode(), attributes=quotes))
-        )
-        assert [each.error_class for each in (await world.stored()).letters] == ["RecordTooLarge"]
+        huge = event(0, 1, value=text_.encode(), attributes=text_)
+        await isolated(world, await claimed(world), work(huge))
+        (row,) = await world.read(select(dead_letters))
+        assert (row["error_class"], row["record_value"]) == ("RecordTooLarge", None)
+
+    @pytest.mark.parametrize("value", [b"\xff" * 600_000, b"\t" * 600_000], ids=["hexadecimal", "tabs"])
+    async def test_a_letter_that_grows_is_kept_without_its_bytes(
+        self, small_url: str, new_world: NewWorld, value: bytes
+    ) -> None:
+        """Or its partition would wait for ever for a packet that is too large."""
+        world = new_world(small_url)
+        await world.clear()
+        await isolated(world, await claimed(world), work(letter(record(0, value=value))))
+        (row,) = await world.read(select(dead_letters))
+        assert (row["record_value"], row["size"]) == (None, len(value))
+
+    async def test_a_letter_that_just_fits_keeps_them(self, small_url: str, new_world: NewWorld) -> None:
+        """Hexadecimal takes two characters a byte."""
+        world = new_world(small_url)
+        await world.clear()
+        value = b"\xff" * 490_000
+        await isolated(world, await claimed(world), work(letter(record(0, value=value))))
+        (row,) = await world.read(select(dead_letters))
+        assert row["record_value"] == value
 
     async def test_rows_that_fit_alone_are_applied_together(
         self, small_url: str, new_world: NewWorld
