@@ -43,8 +43,8 @@ requirements: | $(UV) ## pin the requirements of pyproject.toml anew, with hashe
 	$(COMPILE) pyproject.toml -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra demo --group dev -c requirements/run.txt -o requirements/dev.txt
 
-servers: install ## run Kafka, MariaDB and Redis on loopback until Ctrl-C
-	@$(BIN)/python -m tests.servers
+servers: install ## run Kafka, Redis and MariaDB on loopback until Ctrl-C; or ARGS="--database postgresql"
+	@$(BIN)/python -m tests.servers $(ARGS)
 
 $(INSTALLED): requirements/run.txt requirements/dev.txt pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

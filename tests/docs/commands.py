@@ -18,7 +18,7 @@ _LANGUAGES = ("sh", "bash", "console", "")
 # Pattern of the whole command, and the file or test that runs it.
 RUN_ELSEWHERE = {
     r"make demo( ARGS=.*)?": "tests/demo/test_demo.py::test_the_database_equals_the_model",
-    r"make servers": "tests/docs/test_make.py::test_make_servers_prints_what_the_readme_exports",
+    r"make servers( ARGS=.*)?": "tests/docs/test_make.py::test_make_servers_prints_what_the_readme_exports",
     r"make bench( ARGS=.*)?": "tests/benchmarks/test_drain.py::test_a_cold_cache_has_no_hits",
     r"make container-check": "tests/container/__main__.py",
     # The run that these tests are a part of.
@@ -26,8 +26,11 @@ RUN_ELSEWHERE = {
     r"bash \.ci/run": ".ci/run",
     # Asks the package index for whatever is newest.
     r"make requirements": "tests/docs/test_make.py::test_a_target_of_the_docs_is_there",
-    r"DATABASE_URL=(mysql|postgresql)://upsertd_migrate:\S+ upsertd migrate": (
+    r"DATABASE_URL=mysql://upsertd_migrate:\S+ upsertd migrate": (
         "tests/operations/test_database_users.py::test_the_migrating_user_makes_the_tables"
+    ),
+    r"DATABASE_URL=postgresql://.* upsertd migrate": (
+        "tests/operations/test_postgresql_users.py::test_the_migrating_role_can_go_back"
     ),
     r"(\.venv/bin/)?upsertd run": "tests/e2e/test_crashes.py::test_sigterm_drains_and_nothing_runs_twice",
     r"\.venv/bin/(alembic|python -m service\.entities\.reference) .*": (

@@ -35,9 +35,10 @@ def test_a_target_of_the_docs_is_there(target: str) -> None:
     assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
 
 
-def test_make_servers_prints_what_the_readme_exports() -> None:
+@pytest.mark.parametrize("database", ["mariadb", "postgresql", "sqlite"])
+def test_make_servers_prints_what_the_readme_exports(database: str) -> None:
     """The three variables of the quick start; Ctrl-C ends it with 0."""
-    command = [sys.executable, "-m", "tests.servers"]
+    command = [sys.executable, "-m", "tests.servers", "--database", database]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as servers:
         assert servers.stdout is not None
         lines = [servers.stdout.readline() for _ in range(3)]

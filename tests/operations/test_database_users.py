@@ -1,4 +1,7 @@
-"""The two users of docs/operations.md. Their GRANTs are read out of the page: the page is what is tested."""
+"""The two users of docs/operations.md, on MariaDB.
+
+Their GRANTs are read out of the page: the page is what is tested.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,13 @@ import pytest
 from alembic import command
 
 from migrations import alembic_config
-from service.app import utc_now
-from service.core.errors import FenceLost, Unavailable
-from service.core.types import Operation, Outcome, Partition
-from service.database import Database
-from service.entities.registry import ENTITIES
-from service.schema import require_schema
-from service.sinks.sql import SqlSink
-from service.stores.dead_letters import LetterFilter, count_by_status, find_letters, read_letter
-from service.stores.positions import Target, hand_back, read_positions, reset_position
-from tests.building import ORDERS, delete, event, lease, letter, line, position, record, work
+from service.core.errors import Unavailable
 from tests.e2e.stage import Stage
 from tests.e2e.workload import Workload
 from tests.operations.commands import settings_of, upsertd
+from tests.operations.everything import everything
 from tests.operations.page import account, grants
 from tests.servers import MariaDb, database_of
-
-GROUP = "upsertd"
-PRODUCTS = Partition("products", 0)
-EACH_LANE = {"customers": Partition("customers", 0), "products": PRODUCTS, "orders": ORDERS}
 
 _GRANT = re.compile(r"GRANT ([A-Z, ]+) ON upsertd\.(\w+) TO")
 EACH_RIGHT = [
@@ -161,63 +152,3 @@ async def test_the_service_needs_each_of_its_rights(run_user: Users, right: str,
     with pytest.raises(Unavailable) as refused:
         await everything(run_user.url("run"))
     assert refused.value.code in (1142, 1143)
-
-
-async def everything(url: str) -> None:
-    """Every statement that `run`, `check`, `positions`, `positions reset` and `dead-letters` send."""
-    database = Database(url, 2)
-    try:
-        await require_schema(database)
-        sink = SqlSink(database, ENTITIES, GROUP, utc_now)
-        for name, partition in EACH_LANE.items():
-            assert await sink.claim(partition, None, position())
-            await write_entity(sink, name, partition)
-        await bury_and_supersede(sink)
-        await reset(database)
-        await read_letters(database)
-    finally:
-        await database.close()
-
-
-async def write_entity(sink: SqlSink, entity: str, partition: Partition) -> None:
-    """Create, update, an older one, a copy, a delete; for orders with lines that change."""
-    lines = ([line(1), line(2)], [line(1)]) if ENTITIES[entity].lines else (None, None)
-    create = event(0, partition=partition, operation=Operation.CREATE, lines=lines[0], status="a")
-    update = event(1, partition=partition, lines=lines[1], status="b")
-    stale = event(2, partition=partition, seconds=-5)
-    outcomes = []
-    for number, each in enumerate((create, update, stale, create, delete(4, partition=partition))):
-        written = await sink.apply(work(each, end=number + 1), lease(number, partition=partition))
-        outcomes += [outcome for _, outcome in written.outcomes]
-    wanted = (Outcome.APPLIED, Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE, Outcome.APPLIED)
-    assert tuple(outcomes) == wanted
-    assert await sink.position(partition)
-
-
-async def bury_and_supersede(sink: SqlSink) -> None:
-    """A dead letter, the same one redelivered, and its record applied after all."""
-    partition = EACH_LANE["customers"]
-    late = event(5)
-    await sink.apply(work(letter(late.record), letter(record(6))), lease(5, partition=partition))
-    stored = await sink.position(partition)
-    again = position(5, claim_id="d" * 32, epoch=2)
-    assert await sink.claim(partition, stored, again)
-    await sink.apply(work(late, letter(record(6))), lease(5, partition=partition, claim_id="d" * 32))
-    with pytest.raises(FenceLost):
-        await sink.apply(work(late), lease(5, partition=partition))
-
-
-async def reset(database: Database) -> None:
-    """What `upsertd positions` reads and `reset` writes."""
-    customers = EACH_LANE["customers"]
-    known = await read_positions(database, GROUP)
-    assert set(known) == set(EACH_LANE.values())
-    done = await reset_position(database, GROUP, Target(customers, 0, "cluster"), utc_now)
-    await hand_back(database, GROUP, done, customers)
-
-
-async def read_letters(database: Database) -> None:
-    """What the monitor counts and `upsertd dead-letters` shows."""
-    assert await count_by_status(database) == {"dead": 1, "superseded": 1}
-    found = [each async for each in find_letters(database, LetterFilter(), None)]
-    assert await read_letter(database, found[0].id)

@@ -1,7 +1,8 @@
 """Real Kafka, MariaDB, PostgreSQL and Redis for tests, on loopback ports of their own, found or fetched.
 
 `tests/conftest.py` shares one of each over a test run; tests that kill or configure a server make their
-own; `python -m tests.servers` starts all but PostgreSQL for a person. Where a server comes from, first match:
+own; `python -m tests.servers` starts Kafka, Redis and a database for a person. Where a server comes from,
+first match:
 
 1. the address in `KAFKA_BOOTSTRAP_SERVERS`, `DATABASE_URL` (MariaDB), `POSTGRESQL_URL` or `REDIS_URL` (such a
    server cannot be killed);
