@@ -11,9 +11,10 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
+from typing import TypeVar
 
 from service.api.app import create_app
 from service.api.server import HttpServer
@@ -44,6 +45,8 @@ from service.telemetry.metrics import Metrics
 
 VERSION = installed_version("upsertd")
 
+Answer = TypeVar("Answer")
+
 log = get_logger(__name__)
 
 
@@ -73,11 +76,12 @@ class Service:
         self.sink = SqlSink(self.database, ENTITIES, settings.kafka.group_id, utc_now)
         self.source = KafkaSource(kafka_options(settings.kafka))
         self.consumer = Consumer(self.source, self._make_lane)
+        self._looking = asyncio.Lock()
         self.monitor = Monitor(
             self._probes(),
             lanes=lambda: self.consumer.lanes,
             ends=self.source.lag_ends,
-            letters=lambda: count_by_status(self.database),
+            letters=lambda: self._look(lambda: count_by_status(self.database)),
             metrics=self.metrics,
         )
         api = create_app(
@@ -148,6 +152,11 @@ class Service:
             limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),
         )
 
+    async def _look(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the database one question at a time: looking after it takes one connection, not three."""
+        async with self._looking:
+            return await question()
+
     async def _find_topics(self) -> None:
         """Raise `Unavailable` for topics that do not exist (yet): nothing is wrong with the others."""
         missing = [name for name in self._entities if not await self.source.topic_partitions(name)]
@@ -156,8 +165,8 @@ class Service:
 
     def _probes(self) -> dict[str, Probe]:
         probes = {
-            "database": Probe(self.database.ping),
-            "schema": Probe(lambda: require_schema(self.database)),
+            "database": Probe(lambda: self._look(self.database.ping)),
+            "schema": Probe(lambda: self._look(lambda: require_schema(self.database))),
             "kafka": Probe(self.source.ping),
             "topics": Probe(self._find_topics, when_away=Status.DEGRADED),
         }
