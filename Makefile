@@ -47,15 +47,16 @@ servers: install ## run Kafka, Redis and MariaDB on loopback until Ctrl-C; or AR
 	@$(BIN)/python -m tests.servers $(ARGS)
 
 $(INSTALLED): requirements/run.txt requirements/dev.txt pyproject.toml | $(UV)
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@echo "installing into $(VENV), 10 to 20 seconds the first time" >&2
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Only where there is no uv. pip into a folder of its own leaves the system's Python alone and needs no
 # venv; a venv needs no pip.
 $(CACHE)/uv/bin/uv:
-	@$(PYTHON) -m pip install --quiet --target $(CACHE)/uv uv \
+	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(CACHE)/uv uv \
 		|| { $(PYTHON) -m venv --clear $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet uv; } \
 		|| { echo "uv cannot be installed: put uv on the PATH, or give $(PYTHON) pip or venv" >&2; exit 1; }
 

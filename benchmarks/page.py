@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
+from textwrap import wrap
 
 from benchmarks.picture import draw
 from benchmarks.results import Results, Setup
 from benchmarks.table import DRAIN_HEAD, PACED_HEAD, drain_rows, markdown, paced_rows
 
 _PAGE = "benchmark.md"
+_WIDTH = 120
 _PICTURE = "images/benchmark.svg"
 
 
@@ -35,7 +37,7 @@ def text(results: Results) -> str:
     template = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
     sizes = (f"{size} bytes an event ({kind})" for kind, size in setup.mean_event_bytes.items())
     return template.substitute(
-        measured=_on_what(setup),
+        measured="\n".join(wrap(_on_what(setup), _WIDTH, break_long_words=False, break_on_hyphens=False)),
         drains=markdown(DRAIN_HEAD, list(drain_rows(results))),
         rounds=setup.rounds,
         events=f"{setup.events:,}",

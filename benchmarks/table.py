@@ -23,6 +23,8 @@ PUBLISHED: Sequence[Cells] = (
 def table(results: Results) -> str:
     """Everything that was measured, for a terminal."""
     parts = []
+    if results.setup.rounds == 1:
+        parts.append("One round: a look, not a measurement.")
     if results.drains:
         parts.append(_plain(DRAIN_HEAD, list(drain_rows(results))))
     if results.paced:

@@ -104,7 +104,7 @@ class Monitor:
         except TimeoutError:
             answer = PartHealth(name, probe.when_away, f"no answer within {PROBE_SECONDS:g} s")
         except UpsertdError as error:
-            answer = PartHealth(name, probe.when_away, str(error))
+            answer = PartHealth(name, probe.when_away, str(error).removeprefix(f"{name}: "))
         except Exception as error:
             log.exception("probe failed", part=name)
             answer = PartHealth(name, probe.when_away, type(error).__name__)

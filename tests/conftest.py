@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import Kafka, MariaDb, PostgreSql, Redis, ServerMissing, database_of
 
 _CHECKOUT = Path(__file__).parents[1]
+
+# How long examples take to make says something about the machine: in a fresh clone on a busy one, too long.
+settings.register_profile("upsertd", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("upsertd")
 
 
 class NewTopic(Protocol):

@@ -17,13 +17,16 @@ class PermanentError(UpsertdError):
     """This record can never be applied: it becomes a dead letter, its neighbours go on.
 
     `error_class` is what operators filter dead letters by; `stage` is where the record failed:
-    `decode`, `check` or `apply`.
+    `decode`, `check` or `apply`. A decoder that could read the event's ids says them, so that people find
+    its letter by them.
     """
 
     def __init__(self, message: str, *, error_class: str, stage: str = "apply") -> None:
         super().__init__(message)
         self.error_class = error_class
         self.stage = stage
+        self.event_id: bytes | None = None
+        self.entity_id: int | None = None
 
 
 class TemporaryError(UpsertdError):

@@ -39,7 +39,6 @@ class Figures:
     pool_in_use: int = 0
     pool_peak: int = 0
     statements: int = 0
-    lag: int = 0
     lanes: int = 0
     status: str = "starting"
     parts: tuple[Part, ...] = ()
@@ -131,7 +130,6 @@ def _figures(metrics: str, health: Mapping[str, object], time: float) -> Figures
         pool_in_use=samples.total("upsertd_db_pool_in_use"),
         pool_peak=samples.total("upsertd_db_pool_in_use_peak"),
         statements=samples.total("upsertd_db_statements_total"),
-        lag=samples.total("upsertd_consumer_lag"),
         lanes=samples.total("upsertd_claims_total"),
         status=str(health["status"]),
         parts=tuple(_parts(health["parts"])),

@@ -106,7 +106,7 @@ def _flow(scene: Scene) -> RenderableType:
     return _pairs(
         ("produced", number(scene.sent)),
         ("in, out", f"{scene.sent_rate:.0f}/s, {scene.handled_rate:.0f}/s"),
-        ("lag", number(scene.figures.lag)),
+        ("lag", number(scene.lag)),
         ("delay p50", seconds_text(scene.delay(0.5))),
         ("delay p99", seconds_text(scene.delay(0.99))),
     )

@@ -44,7 +44,7 @@ def status_line(scene: Scene) -> str:
     outcomes = " ".join(f"{outcome} {figures.count(outcome)}" for outcome in OUTCOMES)
     delays = (seconds_text(scene.delay(share)) for share in (0.5, 0.99))
     return (
-        f"{scene.second:5.1f} s  produced {scene.sent} {outcomes} | lag {figures.lag}"
+        f"{scene.second:5.1f} s  produced {scene.sent} {outcomes} | lag {scene.lag}"
         f" | cache {percent(figures.hit_rate)} | pool {figures.pool_in_use}/{figures.pool_size}"
         f" | {scene.handled_rate:.0f}/s, delay p50 {' p99 '.join(delays)}"
         f" | {figures.status if scene.answers else 'no answer'}"

@@ -109,6 +109,12 @@ class Scene:
         return (now_sent - sent) / _span(older, newer)
 
     @property
+    def lag(self) -> int:
+        """Records that were sent and have no outcome yet: the service's own gauge is seconds old."""
+        sent, figures = self._readings[-1] if self._readings else (0, self.figures)
+        return max(0, sent - figures.handled)
+
+    @property
     def handled_rate(self) -> float:
         """Events handled a second."""
         (_, older), (_, newer) = self._window()

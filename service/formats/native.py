@@ -12,6 +12,7 @@ A record that can never be an event raises `PermanentError` with one of these cl
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec import MsgspecError, Raw
@@ -62,7 +63,27 @@ def decoder(entity: Entity) -> Decode:
 
 def careful_reader(entity: Entity) -> Callable[[Record, bytes], Event]:
     """Reads every spelling, counts unknown fields, and says what is wrong by raising `PermanentError`."""
-    return lambda record, value: _event(entity, record, json_object.read(value))
+
+    def read(record: Record, value: bytes) -> Event:
+        envelope = json_object.read(value)
+        try:
+            return _event(entity, record, envelope)
+        except PermanentError as error:
+            error.event_id, error.entity_id = _ids(envelope)
+            raise
+
+    return read
+
+
+def _ids(envelope: Object) -> tuple[bytes | None, int | None]:
+    """The ids of an event that is none, as far as they can be read."""
+    event_id = entity_id = None
+    with suppress(PermanentError):
+        raw = _present("event_id", envelope)
+        event_id = None if raw is None else _supplied_id(raw)
+    with suppress(PermanentError):
+        entity_id = _optional("entity_id", envelope, values.identifier)
+    return event_id, entity_id
 
 
 def _delete_of_key(entity: Entity, record: Record) -> Event:
@@ -117,8 +138,10 @@ def _check_event_type(entity: Entity, envelope: Object) -> None:
 
 def _event_id(record: Record, envelope: Object) -> bytes:
     raw = _present("event_id", envelope)
-    if raw is None:
-        return event_ids.derived(record)
+    return event_ids.derived(record) if raw is None else _supplied_id(raw)
+
+
+def _supplied_id(raw: Raw) -> bytes:
     try:
         return event_ids.supplied(values.string(raw))
     except values.InvalidValue as problem:

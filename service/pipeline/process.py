@@ -7,12 +7,12 @@ offset afterwards. What can go wrong with single records is in `isolate`, what h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.core.errors import PermanentError
 from service.core.ports import Decode, ProcessedCache, Sink
-from service.core.types import Batch, DeadLetter, Event, Lease, Record, Work
+from service.core.types import Batch, DeadLetter, Event, Lease, Outcome, Record, Work, Written
 from service.pipeline.isolate import Progress, apply_isolated
 from service.pipeline.observe import Observer
 from service.telemetry.logging import get_logger
@@ -49,8 +49,7 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
             # Strictly after the commit, or a crash in between makes the cache know more than SQL.
             await route.cache.remember(written.marked, after)
             route.observe.written(part, written)
-            if part.letters:
-                _tell(part.letters)
+            _tell(part, written)
     route.observe.taken(batch, events, seen, lease)
     return after
 
@@ -69,17 +68,28 @@ def decode_all(records: Iterable[Record], route: Route) -> tuple[tuple[Event, ..
     return tuple(events), tuple(letters)
 
 
-def _tell(letters: Sequence[DeadLetter]) -> None:
+def _tell(part: Work, written: Written) -> None:
     """One line a transaction: where its dead letters begin, and of which kinds they are."""
-    first = letters[0].record
-    kinds = sorted({letter.error_class for letter in letters})
-    log.warning(
-        "dead letters", partition=str(first.partition), number=len(letters), first=first.offset, kinds=kinds
-    )
+    dead = [(letter.record, letter.error_class) for letter in part.letters]
+    reused = (event.record for event, outcome in written.outcomes if outcome is Outcome.DEAD)
+    dead += [(record, "EventIdReused") for record in reused]
+    if dead:
+        first = min((record for record, _ in dead), key=lambda record: record.offset)
+        kinds = sorted({kind for _, kind in dead})
+        place = {"partition": str(first.partition), "first": first.offset}
+        log.warning("dead letters", **place, number=len(dead), kinds=kinds)
 
 
 def _letter(record: Record, error: PermanentError, entity: str) -> DeadLetter:
-    return DeadLetter(record, error.stage, error.error_class, str(error), entity=entity)
+    return DeadLetter(
+        record,
+        error.stage,
+        error.error_class,
+        str(error),
+        event_id=error.event_id,
+        entity=entity,
+        entity_id=error.entity_id,
+    )
 
 
 def _unforeseen(error: Exception) -> PermanentError:

@@ -20,12 +20,11 @@ def test_figures_are_read_from_the_pages_of_the_service() -> None:
     metrics.cache_lookups.labels("miss").inc(3)
     metrics.db_pool_size.set(5)
     metrics.db_statements.inc(7)
-    metrics.consumer_lag.labels("orders", "0").set(11)
     metrics.claims.labels("orders", "0", "new").inc()
     metrics.event_delay.observe_all([0.3])
     found = figures._figures(metrics.text().decode(), _READY, 1.5)
     assert (found.time, found.count("stale"), found.count("stale", "customers")) == (1.5, 3, 0)
-    assert (found.hit_rate, found.pool_size, found.statements, found.lag, found.lanes) == (0.25, 5, 7, 11, 1)
+    assert (found.hit_rate, found.pool_size, found.statements, found.lanes) == (0.25, 5, 7, 1)
     assert quantile(0.5, Figures(), found) == pytest.approx(0.35, abs=0.15)
     assert [part.reason for part in found.troubles] == ["away"]
 

@@ -53,7 +53,7 @@ def _jars() -> Path:
 
 def _fetch(jars: Path) -> None:
     """Copy the jars to a folder of our own first: a fetch that is cut off leaves nothing that looks whole."""
-    sys.stderr.write("tests: fetching Kafka's jars with Maven\n")
+    sys.stderr.write("fetching Kafka's jars with Maven\n")
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="kafka-part-") as part:
         _copy_dependencies(Path(part) / "jars")
         try:

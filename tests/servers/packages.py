@@ -30,14 +30,14 @@ def install(package: str) -> None:
     """Try to get `package`, once in a run; does nothing where there is no apt."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return
-    sys.stderr.write(f"tests: getting the package {package}\n")
+    sys.stderr.write(f"getting the package {package}\n")
     try:
         if os.geteuid() == 0:
             _install_as_root(package)
         else:
             _unpack_as_anybody(package)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"tests: {package}: {error}\n{_output(error)}\n")
+        sys.stderr.write(f"{package}: {error}\n{_output(error)}\n")
 
 
 def _install_as_root(package: str) -> None:

@@ -177,3 +177,20 @@ def test_a_null_value_under_another_key_is_refused(key: bytes | None) -> None:
 def test_a_key_that_is_not_the_id_is_noted(key: bytes | None, mismatch: bool) -> None:
     """Order between the events of a record holds within a partition, so within a key."""
     assert decoded(record(envelope(), key)).key_mismatch is mismatch
+
+
+@pytest.mark.parametrize(
+    ("fields", "ids"),
+    [
+        pytest.param({"event_id": "a"}, (b"a", 4711), id="both"),
+        pytest.param({"eventId": "a", "entity_id": None}, (b"a", None), id="event"),
+        pytest.param({"event_id": "kafka:a"}, (None, 4711), id="forbidden"),
+        pytest.param({"event_id": 1, "entity_id": "x"}, (None, None), id="none"),
+    ],
+)
+def test_a_refusal_says_the_ids_that_could_be_read(
+    fields: dict[str, object], ids: tuple[bytes | None, int | None]
+) -> None:
+    """So that people find the letter of an event by its id."""
+    error = refused(envelope(version="no version", **fields))
+    assert (error.event_id, error.entity_id) == ids
