@@ -88,7 +88,8 @@ class Patience:
                     self._resume()
                 return result
             # Few objects that hold a lot: an exception, its frames, and in these a batch and its statements.
-            gc.collect()
+            # They are young; a whole collection would go through everything that lives.
+            gc.collect(1)
             await self._wait_for(delay_seconds)
             if self._draining:
                 raise Drained
