@@ -32,7 +32,7 @@ for tool in cc gcc g++ c++ make ld uv; do command -v "$tool"; done
 python -m pip --version 2>/dev/null
 """
 _SEARCH = """
-for path in /etc/pip.conf /run/secrets /src /opt/backend /root/.cache /root/.config /app/.git /app/.env; do
+for path in /etc/pip.conf /run/secrets /src ~/.cache ~/.config; do
     [ ! -e "$path" ] || echo "$path"
 done
 find / -xdev \\( -path /proc -o -path /sys \\) -prune -o \\
