@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from ssl import SSLContext
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Connection, Insert, Table
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.core.errors import UpsertdError
 from service.dialects import sqlite_errors
-from service.dialects.compiled import CompiledStatements
 from service.dialects.dialect import MIGRATION_LOCK_SECONDS, Statement
 from service.dialects.sqlite_connections import (
     BUSY_SECONDS,
@@ -29,6 +26,7 @@ from service.dialects.sqlite_connections import (
     connect,
     take_write_lock,
 )
+from service.dialects.sqlite_statements import CompiledStatements
 
 
 class Sqlite(CompiledStatements):
@@ -74,18 +72,3 @@ class Sqlite(CompiledStatements):
         yield
         # Whatever fails before this is rolled back when the connection is closed.
         connection.exec_driver_sql("COMMIT")
-
-    def _overwriting(self, table: Table, columns: tuple[str, ...]) -> Insert:
-        return _overwriting(table, columns)
-
-    def _leaving_alone(self, table: Table) -> Insert:
-        # Never OR IGNORE, which passes over NOT NULL and CHECK as well.
-        return sqlite.insert(table).on_conflict_do_nothing()
-
-
-@lru_cache(maxsize=512)
-def _overwriting(table: Table, columns: tuple[str, ...]) -> Insert:
-    keys = [column.name for column in table.primary_key]
-    insert = sqlite.insert(table)
-    written = {name: insert.excluded[name] for name in columns if name not in keys}
-    return insert.on_conflict_do_update(index_elements=keys, set_=written)

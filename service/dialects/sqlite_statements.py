@@ -1,20 +1,21 @@
-"""Multi-row statements as SQLAlchemy compiles them, for drivers that send many rows at once by themselves.
+"""Multi-row statements for SQLite, as SQLAlchemy compiles them: the driver sends many rows at once by itself.
 
-Dialects that know no faster form inherit from here and say only how a conflict is spelled.
+`sqlite` inherits from here.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Insert, Table, delete, insert, select
+from sqlalchemy import Column, Insert, Table, delete, select
+from sqlalchemy.dialects.sqlite import insert
 
 from service.dialects.dialect import Columns, Rows, Statement
 
 
-class CompiledStatements(ABC):
+class CompiledStatements:
     """The builders of `Dialect`, by way of SQLAlchemy's own statements."""
 
     def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
@@ -23,11 +24,11 @@ class CompiledStatements(ABC):
 
     def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
         """See `Dialect`."""
-        yield Statement(self._overwriting(table, tuple(columns)), _named(columns, rows))
+        yield Statement(_overwriting(table, tuple(columns)), _named(columns, rows))
 
     def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
-        """See `Dialect`."""
-        yield Statement(self._leaving_alone(table), _named(columns, rows))
+        """See `Dialect`; never OR IGNORE, which passes over NOT NULL and CHECK as well."""
+        yield Statement(insert(table).on_conflict_do_nothing(), _named(columns, rows))
 
     def select_in(
         self, selected: Sequence[Column[Any]], key: Column[Any], values: Sequence[object], *, lock: bool
@@ -40,13 +41,13 @@ class CompiledStatements(ABC):
         """See `Dialect`."""
         return Statement(delete(key.table).where(key.in_(values)))
 
-    @abstractmethod
-    def _overwriting(self, table: Table, columns: tuple[str, ...]) -> Insert:
-        """The insert that overwrites `columns` of a row whose primary key is there."""
 
-    @abstractmethod
-    def _leaving_alone(self, table: Table) -> Insert:
-        """The insert that does nothing where a unique key is there."""
+@lru_cache(maxsize=512)
+def _overwriting(table: Table, columns: tuple[str, ...]) -> Insert:
+    keys = [column.name for column in table.primary_key]
+    statement = insert(table)
+    written = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=written)
 
 
 def _named(columns: Columns, rows: Rows) -> list[Mapping[str, object]]:
