@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as installed_version
 from typing import TypeVar
 
@@ -22,24 +22,36 @@ from service.api.stats import build_stats
 from service.core.errors import Unavailable
 from service.core.health import Status
 from service.core.ports import ProcessedCache
-from service.core.types import Partition
+from service.core.types import Operation, Partition
 from service.database import Database
 from service.entities.registry import ENTITIES
 from service.formats.native import decoder
 from service.monitor import Monitor, Probe
 from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
+from service.pipeline.flood import FloodGuard
 from service.pipeline.observe import Observer
+from service.pipeline.parked import Retrier, Return
 from service.pipeline.partition import Lane
 from service.pipeline.process import Route
-from service.pipeline.retry import jittered_delays
+from service.pipeline.retry import RetryPolicy, jittered_delays
 from service.pipeline.run import Consumer
 from service.schema import require_schema
-from service.settings import KafkaSettings, Settings
+from service.settings import (
+    BatchSettings,
+    FloodGuardSettings,
+    KafkaSettings,
+    RetentionSettings,
+    RetrySettings,
+    Settings,
+)
+from service.sinks.letters import SqlLetters
 from service.sinks.sql import SqlSink
 from service.sources.kafka import KafkaOptions, KafkaSource
 from service.stores.dead_letters import count_by_status
 from service.stores.processed_cache import NoCache, RedisProcessedCache
+from service.stores.purging import LetterPurge, MarkPurge
+from service.stores.retention import Retention
 from service.telemetry.logging import get_logger
 from service.telemetry.metrics import Metrics
 
@@ -74,6 +86,9 @@ class Service:
         self.database = build_database(settings, self.metrics)
         self.cache = build_cache(settings, self.metrics)
         self.sink = SqlSink(self.database, ENTITIES, settings.kafka.group_id, utc_now)
+        self.letters = SqlLetters(self.database, self.sink, utc_now)
+        self.retries = retry_policy(settings.retry)
+        self.flood = FloodGuard(settings.flood_guard.ratio, settings.flood_guard.window_records)
         self.source = KafkaSource(kafka_options(settings.kafka))
         self.consumer = Consumer(self.source, self._make_lane)
         self._looking = asyncio.Lock()
@@ -84,16 +99,19 @@ class Service:
             letters=lambda: self._look(lambda: count_by_status(self.database)),
             metrics=self.metrics,
         )
+        self.retention = build_retention(settings.retention, self.database, self._looking, self.metrics)
         api = create_app(
             metrics_text=self.metrics.text,
             stats=lambda: build_stats(self.metrics.registry),
             live=self.monitor.live,
             ready=self.monitor.ready,
+            resume=self.flood.resume,
             version=VERSION,
         )
         self.http = HttpServer(api, settings.http.host, settings.http.port)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._entities = topics(settings.kafka)
+        self.retrier = Retrier(self.letters, self._returns(), self.retries)
 
     async def run(self, stopping: asyncio.Event) -> int:
         """Serve and consume until `stopping` is set; health answers until the last lane has drained."""
@@ -101,6 +119,8 @@ class Service:
         async with asyncio.TaskGroup() as background:
             background.create_task(self.http.serve(), name="http")
             monitor = background.create_task(self.monitor.run(), name="monitor")
+            retrier = background.create_task(self.retrier.run(), name="retrier")
+            purging = background.create_task(self.retention.run(), name="retention")
             log.info(
                 "started",
                 version=VERSION,
@@ -112,8 +132,12 @@ class Service:
                 await _until(stopping, self._consume())
             finally:  # also when the server or the monitor has failed
                 log.info("draining")
-                unfinished = await self.consumer.stop(self._settings.shutdown.timeout_seconds)
+                self.retention.stop()
+                drain = self.consumer.stop(self._settings.shutdown.timeout_seconds)
+                unfinished = await _to_its_end(drain)
+            retrier.cancel()
             monitor.cancel()
+            purging.cancel()
             self.http.stop()
         for lane in unfinished:
             log.error("not drained in time", lane=lane)
@@ -142,15 +166,23 @@ class Service:
     def _make_lane(self, partition: Partition) -> Lane:
         entity = ENTITIES[self._entities[partition.topic]]
         observe = Observer(self.metrics, entity.name, utc_now)
-        batch, kafka = self._settings.batch, self._settings.kafka
+        settings = self._settings
         return Lane(
             partition,
             self.source,
-            Route(entity.name, decoder(entity), self.cache, self.sink, observe),
+            Route(entity.name, decoder(entity), self.cache, self.sink, observe, self.retries, self.flood),
             owner=self._owner,
-            policy=start_policy(kafka),
-            limits=BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000),
+            policy=start_policy(settings.kafka),
+            limits=batch_limits(settings.batch, settings.flood_guard),
         )
+
+    def _returns(self) -> dict[str, Return]:
+        """How a parked record of each topic is tried again."""
+        entities = {topic: ENTITIES[name] for topic, name in self._entities.items()}
+        return {
+            topic: Return(decoder(entity), Observer(self.metrics, entity.name, utc_now))
+            for topic, entity in entities.items()
+        }
 
     async def _look(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask the database one question at a time: looking after it takes one connection, not three."""
@@ -210,6 +242,15 @@ def build_cache(settings: Settings, metrics: Metrics) -> ProcessedCache:
     )
 
 
+def build_retention(
+    settings: RetentionSettings, database: Database, turn: asyncio.Lock, metrics: Metrics
+) -> Retention:
+    """The purges of marks and dead letters; each batch waits for its `turn`."""
+    marks = MarkPurge(database, timedelta(days=settings.mark_days), settings.mark_horizon_records, utc_now)
+    letters = LetterPurge(database, timedelta(days=settings.dead_letter_days), utc_now)
+    return Retention((letters, marks), turn, lambda table, rows: metrics.purged.labels(table).inc(rows))
+
+
 def kafka_options(kafka: KafkaSettings) -> KafkaOptions:
     """What the Kafka adapter needs, out of the settings."""
     sasl_password, key_password = (
@@ -239,6 +280,18 @@ def start_policy(kafka: KafkaSettings) -> StartPolicy:
         new_from_latest=kafka.auto_offset_reset == "latest",
         go_on_at_earliest=kafka.offset_out_of_range == "earliest",
     )
+
+
+def batch_limits(batch: BatchSettings, flood_guard: FloodGuardSettings) -> BatchLimits:
+    """What one transaction takes; no more than the flood guard's window, or it would come too late."""
+    records = min(batch.max_records, flood_guard.window_records or batch.max_records)
+    return BatchLimits(records, batch.max_bytes, batch.linger_ms / 1000)
+
+
+def retry_policy(retries: RetrySettings) -> RetryPolicy:
+    """When and how often operators want a parked record to be tried again."""
+    attempts = {operation: retries.attempts(operation) for operation in Operation}
+    return RetryPolicy(tuple(map(float, retries.delays_seconds)), attempts)
 
 
 def topics(kafka: KafkaSettings) -> dict[str, str]:
@@ -274,6 +327,16 @@ def _stop_on_signals(stopping: asyncio.Event) -> None:
 
     for each in signals:
         loop.add_signal_handler(each, stop)
+
+
+async def _to_its_end(work: Coroutine[object, object, Answer]) -> Answer:
+    """Do `work` to its end, though somebody cancels us meanwhile: a server that fails during the drain."""
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working
+        raise
 
 
 async def _until(stopping: asyncio.Event, work: Coroutine[object, object, None]) -> None:

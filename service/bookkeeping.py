@@ -7,6 +7,7 @@ collation would make one event out of two.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -28,12 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-from service.core.types import Partition, StoredPosition
+from service.core.types import Action, LetterStatus, Partition, StoredPosition
 
 metadata = MetaData()
 
-DEAD_LETTER_STATUSES = ("retrying", "dead", "replayed", "discarded", "superseded")
-OPEN_STATUSES = ("retrying", "dead")
+OPEN_STATUSES = (LetterStatus.RETRYING.value, LetterStatus.DEAD.value)
 
 _BINARY: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
@@ -148,9 +148,40 @@ dead_letters = Table(
     Column("next_attempt_at", _time()),
     Column("first_failed_at", _time(), nullable=False),
     Column("last_failed_at", _time(), nullable=False),
+    # Ids that are derived from a record name its cluster: a retry has to derive the same.
+    Column("cluster_id", String(64)),
+    # What an operator sent in the place of the value, which stays.
+    Column("corrected_value", _bytes()),
     UniqueConstraint("topic", "partition_id", "record_offset", "digest", name="uq_dead_letters_record"),
     Index("ix_dead_letters_status", "status", "next_attempt_at"),
     # An operator's note names a letter by its id: it is never given to another one.
     sqlite_autoincrement=True,
     **_BINARY,
 )
+
+dead_letter_actions = Table(
+    "dead_letter_actions",
+    metadata,
+    Column("id", _id(), primary_key=True, autoincrement=True),
+    Column("letter_id", BigInteger, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("reason", String(1024)),
+    # What the letter's status was afterwards.
+    Column("status", String(16), nullable=False),
+    Column("acted_at", _time(), nullable=False),
+    Index("ix_dead_letter_actions_letter_id", "letter_id"),
+    **_BINARY,
+)
+
+
+def action_row(letter_id: int, action: Action, status: LetterStatus, now: datetime) -> dict[str, object]:
+    """The row of what an operator did; `status` is the letter's afterwards."""
+    return {
+        "letter_id": letter_id,
+        "action": action.kind,
+        "actor": action.actor[:255],
+        "reason": None if action.reason is None else action.reason[:1024],
+        "status": status.value,
+        "acted_at": now,
+    }

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from service.core.errors import UpsertdError
 from service.core.health import Liveness, PartHealth, Readiness, Status
-from service.core.types import Partition
+from service.core.types import LetterStatus, Partition
 from service.pipeline.partition import Lane
 from service.telemetry.logging import get_logger
-from service.telemetry.metrics import LETTER_STATUSES, Metrics
+from service.telemetry.metrics import Metrics
 
 PROBE_SECONDS = 5.0
 ROUND_SECONDS = 3.0
@@ -142,5 +142,5 @@ class Monitor:
 
     async def _count_letters(self) -> None:
         letters = await self._letters()
-        for status in LETTER_STATUSES:
+        for status in LetterStatus:
             self._metrics.dead_letters.labels(status).set(letters.get(status, 0))

@@ -29,14 +29,14 @@ class NoSuchTable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What a server's codes mean; `permanent` names the error class of each.
+    """What a server's codes mean; `permanent` and `temporary` name the error class of each.
 
     A code that is nowhere here is waited for, however often it comes: with a column missing, good records
     would die and bad neighbours pass.
     """
 
     permanent: Mapping[Code, str]
-    temporary: Set[Code]
+    temporary: Mapping[Code, str]
     lost: Set[Code]
     duplicate_key: Set[Code]
     no_such_table: Set[Code]
@@ -48,7 +48,7 @@ class Codes:
         if code in self.permanent:
             return PermanentError(description, error_class=self.permanent[code])
         if code in self.temporary:
-            return TemporaryError(description)
+            return TemporaryError(description, error_class=self.temporary[code])
         if code in self.duplicate_key:
             return DuplicateKey(description)
         kind = NoSuchTable if code in self.no_such_table else Unavailable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -16,7 +16,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.status_codes import HTTP_200_OK, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 
-from service.api.health import LiveReport, ReadyReport, live_report, ready_report
+from service.api.health import LiveReport, ReadyReport, ResumeReport, live_report, ready_report
 from service.api.stats import Stats
 from service.core.health import Liveness, Readiness
 from service.telemetry.logging import get_logger
@@ -36,11 +36,15 @@ def create_app(
     stats: Callable[[], Stats],
     live: Callable[[], Liveness],
     ready: Callable[[], Readiness],
+    resume: Callable[[], bool],
     version: str,
 ) -> Litestar:
-    """Build the application. The callables are called on the event loop and must not block."""
+    """Build the application. The callables are called on the event loop and must not block.
+
+    `resume` lets the lanes go on that the flood guard has stopped, and says whether it had.
+    """
     return Litestar(
-        route_handlers=[_metrics(metrics_text), _stats(stats), _live(live), _ready(ready)],
+        route_handlers=[_metrics(metrics_text), _stats(stats), _live(live), _ready(ready), _resume(resume)],
         exception_handlers={HTTPException: _http_error, Exception: _unexpected_error},
         openapi_config=_schema(version),
         # Litestar would configure handlers of its own and log exceptions with their messages.
@@ -90,6 +94,21 @@ def _ready(ready: Callable[[], Readiness]) -> HTTPRouteHandler:
         return Response(ready_report(state), status_code=_status_code(state.ready))
 
     return readiness
+
+
+def _resume(resume: Callable[[], bool]) -> HTTPRouteHandler:
+    @post(
+        "/control/resume",
+        status_code=HTTP_200_OK,
+        sync_to_thread=False,
+        summary="Go on after the flood guard has paused the lanes",
+    )
+    def resumption() -> ResumeReport:
+        was_paused = resume()
+        log.warning("resumed by an operator", was_paused=was_paused)
+        return ResumeReport(was_paused)
+
+    return resumption
 
 
 def _status_code(healthy: bool) -> int:

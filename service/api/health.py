@@ -1,4 +1,4 @@
-"""The bodies of `/health/live` and `/health/ready`."""
+"""The bodies of `/health/live`, `/health/ready` and `/control/resume`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class ReadyReport(Struct):
 
     status: str
     parts: dict[str, PartReport]
+
+
+class ResumeReport(Struct):
+    """Whether there was anything to resume: the flood guard had paused the lanes."""
+
+    was_paused: bool
 
 
 def live_report(liveness: Liveness) -> LiveReport:

@@ -62,6 +62,16 @@ def is_newer(event: RowVersion, stored: RowVersion) -> bool:
     return _moment(event) > _moment(stored)
 
 
+def has_passed(stored: RowVersion, event: Event) -> bool:
+    """Whether the row was last written by the event's record, or by one behind it in its partition.
+
+    An event that was handled had its say before that, and is not asked again. The rule alone would let it win
+    over what came after it: without a version, but of a later time, it beats a higher version both times.
+    """
+    record = event.record
+    return stored.source_partition == record.partition.number and stored.source_offset >= record.offset
+
+
 def _moment(age: RowVersion) -> tuple[object, ...]:
     return (age.occurred_at, age.source_partition, age.source_offset)
 

@@ -30,7 +30,16 @@ class PermanentError(UpsertdError):
 
 
 class TemporaryError(UpsertdError):
-    """The same transaction may well succeed when it is run again: a deadlock, a lock timeout."""
+    """The same transaction may well succeed when it is run again: a deadlock, a lock timeout.
+
+    A record that fails like this again and again is parked; `error_class` and `stage` are its letter's.
+    """
+
+    stage = "apply"
+
+    def __init__(self, message: str, *, error_class: str = "Temporary") -> None:
+        super().__init__(message)
+        self.error_class = error_class
 
 
 class Unavailable(UpsertdError):

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from service.core.errors import PermanentError, TemporaryError
 from service.core.types import (
+    Action,
     Batch,
     Event,
     GroupOffset,
     Lease,
     LogRange,
+    OpenLetter,
+    Outcome,
     Partition,
     Record,
     StoredPosition,
@@ -84,6 +88,34 @@ class Sink(Protocol):
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the database answers."""
+
+    async def check_writable(self, entity: str) -> None:
+        """Raise `Unavailable` when a table of `entity` is locked as a whole: no record's fault."""
+
+
+class Letters(Protocol):
+    """Dead letters that are tried again. Every call raises `Unavailable`."""
+
+    async def due(self, topics: Collection[str], limit: int) -> Sequence[OpenLetter]:
+        """At most `limit` parked letters of `topics` that are due, the longest waiting first."""
+
+    async def retry(self, letter: OpenLetter, event: Event, action: Action | None = None) -> Outcome:
+        """Run the transaction of `event` again, as a batch of its own, and close its letter in it.
+
+        Applied, the letter is `replayed`; stale, or known by a copy, it is `superseded`; with an id that
+        stands for another record it is dead. Nothing is fenced by a position: marks and versions make a
+        late event harmless, and the letter itself is held. Raises `FenceLost` when it is not open any more,
+        or in somebody else's hands (nothing was written then), and otherwise what `Sink.apply` raises.
+        """
+
+    async def failed(
+        self,
+        letter: OpenLetter,
+        error: PermanentError | TemporaryError,
+        retry_in_seconds: float | None,
+        action: Action | None = None,
+    ) -> None:
+        """Count one more failure: parked again, or dead. No effect on a letter that has changed."""
 
 
 class ProcessedCache(Protocol):

@@ -94,7 +94,10 @@ class Outcome(StrEnum):
 
 
 class DeadLetter(Struct, frozen=True):
-    """A record given up, with what is known of the reason. `error_message` holds no values of the record."""
+    """A record given up, with what is known of the reason. `error_message` holds no values of the record.
+
+    With `retry_in_seconds` it is not dead yet but *parked*: tried again after so long.
+    """
 
     record: Record
     stage: str
@@ -104,6 +107,36 @@ class DeadLetter(Struct, frozen=True):
     entity: str | None = None
     entity_id: int | None = None
     attempts: int = 1
+    retry_in_seconds: float | None = None
+
+
+class OpenLetter(Struct, frozen=True):
+    """A stored letter that may still be applied; it has failed `attempts` times.
+
+    `record` has the original coordinates; its value is the corrected one where an operator gave one.
+    """
+
+    id: int
+    record: Record
+    attempts: int
+
+
+class Action(Struct, frozen=True):
+    """What an operator did to a letter: `replay`, `correct` or `discard`, by whom and why."""
+
+    kind: str
+    actor: str
+    reason: str | None = None
+
+
+class LetterStatus(StrEnum):
+    """What became of a letter; `retrying` and `dead` are open, the others are closed."""
+
+    RETRYING = "retrying"
+    DEAD = "dead"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+    SUPERSEDED = "superseded"  # its record was applied otherwise, or a newer event overtook it
 
 
 class Mark(Struct, frozen=True):

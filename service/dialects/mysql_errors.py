@@ -23,7 +23,7 @@ CODES = Codes(
         3819: "CheckViolated",
         4025: "CheckViolated",
     },
-    temporary=frozenset({1205, 1213, 1020}),
+    temporary={1205: "LockTimeout", 1213: "Deadlock", 1020: "RecordChanged"},
     lost=frozenset({0, 1153, 2006, 2013, 2014, 2055}),
     duplicate_key=frozenset({1062}),
     no_such_table=frozenset({1146}),

@@ -25,7 +25,7 @@ CODES = Codes(
         "23514": "CheckViolated",
     },
     # Serialization failure, deadlock, lock timeout.
-    temporary=frozenset({"40001", "40P01", "55P03"}),
+    temporary={"40001": "SerializationFailure", "40P01": "Deadlock", "55P03": "LockTimeout"},
     lost=frozenset(
         {
             *("08000", "08001", "08003", "08004", "08006", "08007", "08P01"),

@@ -23,15 +23,16 @@ CODES = Codes(
         # A value beyond SQLite's limit, 1 GB unless built otherwise.
         "SQLITE_TOOBIG": "RecordTooLarge",
     },
-    temporary=frozenset(
-        {
+    temporary=dict.fromkeys(
+        (
             "SQLITE_BUSY",
             "SQLITE_BUSY_RECOVERY",
             "SQLITE_BUSY_SNAPSHOT",
             "SQLITE_BUSY_TIMEOUT",
             "SQLITE_LOCKED",
             "SQLITE_LOCKED_SHAREDCACHE",
-        }
+        ),
+        "Locked",
     ),
     # Only a connection that is being closed is interrupted.
     lost=frozenset({"SQLITE_INTERRUPT"}),

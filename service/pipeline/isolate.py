@@ -12,11 +12,12 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
-from service.core.ports import Sink
 from service.core.types import DeadLetter, Event, Lease, Work, Written
-from service.pipeline.retry import jittered_delays
+from service.pipeline.retry import RetryPolicy, jittered_delays
 
 ATTEMPTS = 3
+# No further attempt later than this: one that waits for a lock has been patient already.
+ATTEMPTS_SECONDS = 4.0
 
 Item = TypeVar("Item", Event, DeadLetter)
 
@@ -31,23 +32,37 @@ class Progress(Protocol):
         """Everything below `offset` is committed."""
 
 
+class Applies(Protocol):
+    """What of `core.ports.Sink` is needed here."""
+
+    async def apply(self, work: Work, lease: Lease) -> Written: ...
+
+    async def ping(self) -> None: ...
+
+    async def check_writable(self, entity: str) -> None: ...
+
+
 async def apply_isolated(
-    work: Work, lease: Lease, sink: Sink, progress: Progress
+    work: Work, lease: Lease, sink: Applies, progress: Progress, retries: RetryPolicy | None = None
 ) -> AsyncIterator[tuple[Work, Written]]:
     """Apply `work` whole, or in parts around its culprits; yields each part once it is committed.
 
-    A record that fails for good becomes a dead letter. A lone record that fails for now is raised
-    (`TemporaryError`, `ConnectionLost`), and so is everything that is not the records' fault.
+    A record that fails for good becomes a dead letter, one that fails for now again and again is parked as
+    `retries` says. A lone record that loses its connection is raised (`ConnectionLost`), and so is
+    everything that is not the records' fault.
     """
+    retries = retries or RetryPolicy()
     parts = [work]
     while parts:
         part = parts.pop()
         # A part has failed as a piece of the whole already: looking for the culprit takes long enough.
-        attempts = ATTEMPTS if part is work else 1
+        attempts = ATTEMPTS if part is work or _is_single(part) else 1
         try:
             written = await _attempt(part, lease, sink, progress, attempts)
         except (PermanentError, TemporaryError, ConnectionLost) as error:
-            parts.extend(reversed(divide(part, error)))
+            if isinstance(error, TemporaryError) and _is_single(part) and part.events:
+                await sink.check_writable(part.events[0].entity)
+            parts.extend(reversed(divide(part, error, retries)))
             if not isinstance(error, PermanentError):
                 progress.retrying(error)
             continue
@@ -56,16 +71,20 @@ async def apply_isolated(
         yield part, written
 
 
-async def _attempt(part: Work, lease: Lease, sink: Sink, progress: Progress, attempts: int) -> Written:
-    """Run the transaction up to `attempts` times where another run may help.
+async def _attempt(part: Work, lease: Lease, sink: Applies, progress: Progress, attempts: int) -> Written:
+    """Run the transaction up to `attempts` times, and for some seconds, where another run may help.
 
     After a lost connection its outcome is unknown: the next run meets the fence, which tells. A record
     too large for a packet looks like a lost connection too, but then a ping succeeds.
     """
+    now = asyncio.get_running_loop().time
+    patient_until = now() + ATTEMPTS_SECONDS
     for delay_seconds in islice(jittered_delays(), attempts - 1):
         try:
             return await sink.apply(part, lease)
         except TemporaryError as error:
+            if now() >= patient_until:
+                raise
             progress.retrying(error)
             await asyncio.sleep(delay_seconds)
         except ConnectionLost as error:
@@ -74,13 +93,19 @@ async def _attempt(part: Work, lease: Lease, sink: Sink, progress: Progress, att
     return await sink.apply(part, lease)
 
 
-def divide(part: Work, error: PermanentError | TemporaryError | Unavailable) -> tuple[Work, ...]:
+def divide(
+    part: Work, error: PermanentError | TemporaryError | Unavailable, retries: RetryPolicy
+) -> tuple[Work, ...]:
     """The parts to try instead of `part`; raises `error` when there is nothing left to divide."""
-    if len(part.events) + len(part.letters) > 1:
+    if not _is_single(part):
         return _halves(part)
-    if part.events and isinstance(error, PermanentError):
-        return (Work((), (_letter_of(part.events[0], error),), part.end),)
+    if part.events and isinstance(error, PermanentError | TemporaryError):
+        return (Work((), (_letter_of(part.events[0], error, retries),), part.end),)
     raise error
+
+
+def _is_single(part: Work) -> bool:
+    return len(part.events) + len(part.letters) <= 1
 
 
 def _halves(part: Work) -> tuple[Work, Work]:
@@ -102,7 +127,8 @@ def _from(cut: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple(item for item in items if item.record.offset >= cut)
 
 
-def _letter_of(event: Event, error: PermanentError) -> DeadLetter:
+def _letter_of(event: Event, error: PermanentError | TemporaryError, retries: RetryPolicy) -> DeadLetter:
+    is_temporary = isinstance(error, TemporaryError)
     return DeadLetter(
         event.record,
         error.stage,
@@ -111,4 +137,5 @@ def _letter_of(event: Event, error: PermanentError) -> DeadLetter:
         event_id=event.event_id,
         entity=event.entity,
         entity_id=event.entity_id,
+        retry_in_seconds=retries.wait_seconds(event.operation, failures=1) if is_temporary else None,
     )

@@ -24,12 +24,16 @@ class Observer:
         now = self._now()
         for outcome, number in Counter(outcome for _, outcome in written.outcomes).items():
             self._count(outcome, number)
-        self._count(Outcome.DEAD, len(work.letters))
+        self._count(Outcome.DEAD, sum(letter.retry_in_seconds is None for letter in work.letters))
         self._metrics.event_delay.observe_all(
             max(0.0, (now - event.occurred_at).total_seconds())
             for event, outcome in written.outcomes
             if outcome is Outcome.APPLIED
         )
+
+    def settled(self, outcome: Outcome) -> None:
+        """A parked event has come to its outcome after all."""
+        self._count(outcome, 1)
 
     def taken(self, batch: Batch, events: Sequence[Event], seen: Collection[bytes], lease: Lease) -> None:
         """A batch that began under `lease` was taken to its end; the cache knew the ids in `seen`."""

@@ -16,6 +16,7 @@ from service.core.ports import Source
 from service.core.types import OPERATOR, Batch, GroupOffset, Lease, Partition, Work
 from service.pipeline.batching import BatchLimits, fitting_records, size_bytes, within_bytes
 from service.pipeline.claim import ALARMS, Halt, Start, StartPolicy, choose_start, claimed_position
+from service.pipeline.flood import Flooded
 from service.pipeline.patience import Drained, Patience
 from service.pipeline.process import Route, process
 from service.pipeline.retry import LONGEST_DELAY_SECONDS
@@ -27,6 +28,7 @@ SETTLE_SECONDS = 1.0
 # An idle lane looks at its row this often: a restored database would go unnoticed otherwise.
 ROW_CHECK_SECONDS = 3.0
 HALT_CHECK_SECONDS = 2.0
+FLOOD_CHECK_SECONDS = 0.5
 CLAIM_AGAIN_SECONDS = 0.2
 # A commit that does not get through takes its deadline: the lane has better things to do meanwhile.
 COMMIT_AGAIN_SECONDS = 5.0
@@ -161,6 +163,10 @@ class Lane(Patience):
         """Fetch, process and settle until the lane is to drain."""
         self._go_to(lease.expected)
         while not self._draining:
+            if self._route.flood.reason:
+                lease = await self._settle(lease, now=True)
+                await self._wait_out_flood()
+                continue  # the lane may be draining by now
             lease = await self._take(await self._next_batch(), lease)
             lease = await self._settle(lease)
         await self._settle(lease, now=True)
@@ -198,12 +204,20 @@ class Lane(Patience):
         for batch in within_bytes(fetched, self._limits.max_bytes):
             try:
                 lease = await self._process(batch, lease)
-            except FenceLost as fence:
-                return await self._look_at_row(lease, str(fence))  # drops what else was fetched
+            except (FenceLost, Flooded) as reason:
+                return await self._look_at_row(lease, str(reason))  # drops what else was fetched
             self._moved_to(batch.end)
             if self._draining:
                 break
         return lease
+
+    async def _wait_out_flood(self) -> None:
+        """Stand still while there are too many dead letters, until an operator resumes."""
+        while (reason := self._route.flood.reason) and not self._draining:
+            self._pause("flood", reason)
+            await self._wait_for(FLOOD_CHECK_SECONDS)
+        if self.paused == "flood":
+            self._resume()
 
     async def _process(self, batch: Batch, lease: Lease) -> Lease:
         begun = self._loop_time()

@@ -17,6 +17,7 @@ from service.core.errors import (
     UpsertdError,
 )
 from service.core.types import Partition
+from service.pipeline.flood import Flooded
 from service.pipeline.observe import Observer
 from service.pipeline.retry import jittered_delays
 from service.telemetry.logging import get_logger
@@ -32,9 +33,9 @@ class Drained(Exception):
 class Patience:
     """What a lane is doing, why it pauses, and how it waits.
 
-    `paused` names why it does not move (`claiming`, `halted`, `database`, `kafka`, `temporary`, `error`,
-    `unassigned`) or is None, with `detail` for people, since `paused_at`; `step` says what it is doing,
-    `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
+    `paused` names why it does not move (`claiming`, `halted`, `flood`, `database`, `kafka`, `temporary`,
+    `error`, `unassigned`) or is None, with `detail` for people, since `paused_at`; `step` says what it is
+    doing, `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
     """
 
     def __init__(self, partition: Partition, observe: Observer) -> None:
@@ -75,7 +76,7 @@ class Patience:
         for delay_seconds in jittered_delays():
             try:
                 result = await attempt()
-            except (FenceLost, NotOwner, OffsetOutOfRange, Drained):
+            except (FenceLost, Flooded, NotOwner, OffsetOutOfRange, Drained):
                 raise
             except (TemporaryError, Unavailable) as error:
                 self.retrying(error)

@@ -8,13 +8,16 @@ offset afterwards. What can go wrong with single records is in `isolate`, what h
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from service.core.errors import PermanentError
 from service.core.ports import Decode, ProcessedCache, Sink
 from service.core.types import Batch, DeadLetter, Event, Lease, Outcome, Record, Work, Written
+from service.pipeline.flood import FloodGuard
 from service.pipeline.isolate import Progress, apply_isolated
 from service.pipeline.observe import Observer
+from service.pipeline.retry import RetryPolicy
 from service.telemetry.logging import get_logger
 
 log = get_logger(__name__)
@@ -29,14 +32,26 @@ class Route:
     cache: ProcessedCache
     sink: Sink
     observe: Observer
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    flood: FloodGuard = field(default_factory=FloodGuard)
+
+
+class Decodes(Protocol):
+    """What of a `Route` it takes to decode."""
+
+    @property
+    def entity(self) -> str: ...
+
+    @property
+    def decode(self) -> Decode: ...
 
 
 async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) -> Lease:
     """Take a batch to its outcomes; returns the lease as it stands in SQL afterwards.
 
     A batch of cache hits, or without records, needs no transaction and returns the lease unchanged: the
-    caller moves on in memory and has the position written later. Raises what `Sink.apply` raises; then a
-    part of the batch may have been committed, and only the position's row tells how far.
+    caller moves on in memory and has the position written later. Raises what `Sink.apply` raises, and
+    `Flooded`; then a part of the batch may have been committed, and only the position's row tells how far.
     """
     events, letters = decode_all(batch.records, route)
     seen = await route.cache.seen(events, lease)
@@ -44,17 +59,19 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
     after = lease
     if fresh or letters:
         work = Work(fresh, letters, batch.end)
-        async for part, written in apply_isolated(work, lease, route.sink, progress):
+        async for part, written in apply_isolated(work, lease, route.sink, progress, route.retries):
             after = after.moved_to(part.end)
             # Strictly after the commit, or a crash in between makes the cache know more than SQL.
             await route.cache.remember(written.marked, after)
             route.observe.written(part, written)
             _tell(part, written)
+            route.flood.count(len(part.events) + len(part.letters), dead=len(_dead(part, written)))
+    route.flood.count(len(batch.records) - len(fresh) - len(letters), dead=0)
     route.observe.taken(batch, events, seen, lease)
     return after
 
 
-def decode_all(records: Iterable[Record], route: Route) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
+def decode_all(records: Iterable[Record], route: Decodes) -> tuple[tuple[Event, ...], tuple[DeadLetter, ...]]:
     """Decode each record to an event, or to the dead letter that says why it cannot be one."""
     events: list[Event] = []
     letters: list[DeadLetter] = []
@@ -64,20 +81,26 @@ def decode_all(records: Iterable[Record], route: Route) -> tuple[tuple[Event, ..
         except PermanentError as error:
             letters.append(_letter(record, error, route.entity))
         except Exception as error:  # noqa: BLE001 - hostile bytes find what no list foresees
-            letters.append(_letter(record, _unforeseen(error), route.entity))
+            letters.append(_letter(record, unforeseen(error), route.entity))
     return tuple(events), tuple(letters)
 
 
 def _tell(part: Work, written: Written) -> None:
-    """One line a transaction: where its dead letters begin, and of which kinds they are."""
-    dead = [(letter.record, letter.error_class) for letter in part.letters]
+    """One line a transaction: where its dead letters, or parked ones, begin, and of which kinds they are."""
+    parked = [(each.record, each.error_class) for each in part.letters if each.retry_in_seconds is not None]
+    for what, letters in (("dead letters", _dead(part, written)), ("parked for a retry", parked)):
+        if letters:
+            first = min((record for record, _ in letters), key=lambda record: record.offset)
+            kinds = sorted({kind for _, kind in letters})
+            place = {"partition": str(first.partition), "first": first.offset}
+            log.warning(what, **place, number=len(letters), kinds=kinds)
+
+
+def _dead(part: Work, written: Written) -> list[tuple[Record, str]]:
+    """The records of a transaction that were given up, and why."""
+    dead = [(each.record, each.error_class) for each in part.letters if each.retry_in_seconds is None]
     reused = (event.record for event, outcome in written.outcomes if outcome is Outcome.DEAD)
-    dead += [(record, "EventIdReused") for record in reused]
-    if dead:
-        first = min((record for record, _ in dead), key=lambda record: record.offset)
-        kinds = sorted({kind for _, kind in dead})
-        place = {"partition": str(first.partition), "first": first.offset}
-        log.warning("dead letters", **place, number=len(dead), kinds=kinds)
+    return dead + [(record, "EventIdReused") for record in reused]
 
 
 def _letter(record: Record, error: PermanentError, entity: str) -> DeadLetter:
@@ -92,6 +115,7 @@ def _letter(record: Record, error: PermanentError, entity: str) -> DeadLetter:
     )
 
 
-def _unforeseen(error: Exception) -> PermanentError:
+def unforeseen(error: Exception) -> PermanentError:
+    """What a decoder's unexpected exception means for its record."""
     kind = type(error).__name__
     return PermanentError(f"decoding failed with {kind}", error_class=kind, stage="decode")

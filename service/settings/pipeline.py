@@ -52,7 +52,7 @@ class BatchSettings(Group):
 
 
 class RetrySettings(Group):
-    """Retries (checked, not used yet: a record that fails for now holds its partition)"""
+    """Retries of records that fail for now, such as those whose row stays locked"""
 
     delays_seconds: Annotated[
         tuple[Annotated[Seconds, Field(ge=1, le=86_400)], ...], CommaSeparated, Unit("seconds")
@@ -95,7 +95,7 @@ class RetrySettings(Group):
 
 
 class FloodGuardSettings(Group):
-    """Flood guard (checked, not used yet)"""
+    """Flood guard"""
 
     ratio: Decimal = Field(
         default=0.5,
@@ -103,32 +103,41 @@ class FloodGuardSettings(Group):
         le=1,
         validation_alias="DEAD_LETTER_FLOOD_RATIO",
         description="The share of dead letters among the last records at which consuming pauses, instead of "
-        "draining the topic into the dead letters.",
+        "draining the topic into the dead letters, until `POST /control/resume` or a restart.",
     )
     window_records: Annotated[Records, SwitchOff("0: never pause for dead letters")] = Field(
         default=1000,
         ge=0,
         le=1_000_000,
         validation_alias="DEAD_LETTER_FLOOD_WINDOW",
-        description="How many of the last records the ratio is taken of.",
+        description="How many of the last records of a process the ratio is taken of; no batch is larger.",
     )
 
 
 class RetentionSettings(Group):
-    """Retention (checked against `REDIS_TTL`; nothing is purged yet)"""
+    """Retention"""
 
     mark_days: Days = Field(
         default=14,
         ge=1,
         le=3650,
         validation_alias="MARK_RETENTION_DAYS",
-        description="How long the marks of handled events are kept. A copy of an event that arrives later "
-        "is held back by its version alone.",
+        description="How long the marks of handled events are kept at least. A copy of an event that arrives "
+        "later is held back by its version alone.",
+    )
+    mark_horizon_records: Annotated[Records, SwitchOff("0: age alone decides below the position")] = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000_000,
+        validation_alias="MARK_RETENTION_HORIZON_RECORDS",
+        description="How many records of each partition keep their marks behind its position, however old "
+        "they are.",
     )
     dead_letter_days: Days = Field(
         default=90,
         ge=1,
         le=3650,
         validation_alias="DEAD_LETTER_RETENTION_DAYS",
-        description="How long dead letters are kept; they hold personal data.",
+        description="How long dead letters are kept after their last failure; they hold personal data. One "
+        "that is still to be tried again stays.",
     )

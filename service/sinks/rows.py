@@ -12,11 +12,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 
 from service.core.decide import Change
-from service.core.types import DeadLetter, Event, Outcome, Record
+from service.core.types import DeadLetter, Event, LetterStatus, Outcome, Record
 from service.entities.entity import Lines
 
 # What a text writes as two bytes.
@@ -129,6 +129,7 @@ def reused_letter(event: Event) -> DeadLetter:
 def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int | None) -> dict[str, object]:
     """A letter's row: its bytes as they came, or none of them where no packet can carry them."""
     record = letter.record
+    next_attempt_at = later(now, letter.retry_in_seconds)
     headers = json.dumps([[name, _base64(value)] for name, value in record.headers])
     key, value = record.key, record.value
     if _fits([key or b"", value or b"", headers.encode()], max_packet_bytes):
@@ -142,6 +143,7 @@ def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int | None) 
         "topic": record.partition.topic,
         "partition_id": record.partition.number,
         "record_offset": record.offset,
+        "cluster_id": record.cluster_id[:64],
         "record_timestamp": record.timestamp_ms,
         "record_key": kept[0],
         "record_value": kept[1],
@@ -152,11 +154,16 @@ def letter_row(letter: DeadLetter, now: datetime, max_packet_bytes: int | None) 
         "error_class": letter.error_class,
         "error_message": letter.error_message[:1024],
         "attempts": letter.attempts,
-        "status": "dead",
-        "next_attempt_at": None,
+        "status": (LetterStatus.DEAD if next_attempt_at is None else LetterStatus.RETRYING).value,
+        "next_attempt_at": next_attempt_at,
         "first_failed_at": now,
         "last_failed_at": now,
     }
+
+
+def later(now: datetime, seconds: float | None) -> datetime | None:
+    """The moment `seconds` from now; None for never."""
+    return None if seconds is None else now + timedelta(seconds=seconds)
 
 
 def digest(record: Record) -> str:

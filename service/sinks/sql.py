@@ -8,11 +8,11 @@ multi-row statements from the database's dialect, the errors' names from `servic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, and_, bindparam, case, insert, select, update
+from sqlalchemy import Row, Table, Update, and_, bindparam, case, false, insert, select, update
 
 from service.bookkeeping import (
     OPEN_STATUSES,
@@ -25,7 +25,7 @@ from service.bookkeeping import (
     position_values,
     processed_events,
 )
-from service.core.decide import Change, check, fold
+from service.core.decide import Change, check, fold, has_passed
 from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
 from service.core.types import (
     DeadLetter,
@@ -81,6 +81,18 @@ _OPEN_LETTERS = select(dead_letters.c.id, dead_letters.c.record_offset, dead_let
 )
 
 
+Result = TypeVar("Result")
+Trace = tuple[object, ...]
+
+
+class _DryRun(Exception):
+    """Rolls a transaction back that has come to its end."""
+
+    def __init__(self, written: Written) -> None:
+        super().__init__()
+        self.written = written
+
+
 class SqlSink:
     """Writes batches of one consumer group into the tables of `entities`.
 
@@ -105,18 +117,69 @@ class SqlSink:
     # ---------------------------------------------------------------- the transaction of a batch
 
     async def apply(self, work: Work, lease: Lease) -> Written:
-        """Write `work`, or nothing; see the port.
+        """Write `work`, or nothing; see the port."""
 
-        When a rival inserts the same mark or row first, the transaction is run again and sees it. A rerun
-        that fails the same way without having found anything new is a permanent failure, never a loop.
+        async def write(transaction: Transaction, found: set[object]) -> Written:
+            return await self._write(transaction, work, lease, found)
+
+        return await self._past_rivals(work.events, write)
+
+    async def replay(self, work: Work, *, force: bool = False, dry_run: bool = False) -> Written:
+        """Write `work` again, whoever owns its partition: without the fence, and without moving a position.
+
+        With `force` an event is not known by the mark that its own record has left; it changes no row that a
+        record behind it has written since. With `dry_run` the
+        transaction is rolled back at its end: what it returns is exact. Raises what `apply` raises, but for
+        `FenceLost`.
         """
-        await self._refuse_oversized(work.events)
+
+        async def write(transaction: Transaction, found: set[object]) -> Written:
+            written = await self._handle(transaction, work, found, force=force)
+            if dry_run:
+                raise _DryRun(written)
+            return written
+
+        try:
+            return await self._past_rivals(work.events, write)
+        except _DryRun as end:
+            return end.written
+
+    async def settle(
+        self,
+        event: Event,
+        hold: Callable[[Transaction], Awaitable[None]],
+        close: Callable[[Transaction, Outcome], Awaitable[None]],
+    ) -> Outcome:
+        """One event in a transaction that begins with `hold` and ends with `close`, which hears the outcome.
+
+        Raises what `hold` raises, and what `apply` raises.
+        """
+
+        async def write(transaction: Transaction, found: set[object]) -> Outcome:
+            await hold(transaction)
+            written = await self._decide(transaction, (event,), found)
+            ((_, outcome),) = written.outcomes
+            await close(transaction, outcome)
+            await self._supersede(transaction, written.marked)
+            return outcome
+
+        return await self._past_rivals((event,), write)
+
+    async def _past_rivals(
+        self, events: Sequence[Event], write: Callable[[Transaction, set[object]], Awaitable[Result]]
+    ) -> Result:
+        """Run a transaction; when a rival inserts the same mark or row first, run it again: it sees it then.
+
+        `write` notes which marks and rows are there. A rerun that fails the same way without having found
+        anything new is a permanent failure, never a loop.
+        """
+        await self._refuse_oversized(events)
         known: set[object] | None = None
         while True:
             found: set[object] = set()
             try:
                 async with self._database.transaction() as transaction:
-                    return await self._write(transaction, work, lease, found)
+                    return await write(transaction, found)
             except DuplicateKey as rival:
                 if known is not None and found <= known:
                     raise PermanentError(str(rival), error_class="DuplicateKey") from rival
@@ -125,22 +188,37 @@ class SqlSink:
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, found: set[object]) -> Written:
         """The steps in their order; notes in `found` which marks and rows are there, also when it fails."""
         await self._fence(transaction, lease, work.end)
+        return await self._handle(transaction, work, found)
 
-        marks = await self._find_marks(transaction, work.events)
+    async def _handle(
+        self, transaction: Transaction, work: Work, found: set[object], *, force: bool = False
+    ) -> Written:
+        """Everything of a batch but its position."""
+        written = await self._decide(transaction, work.events, found, force=force)
+        await self._supersede(transaction, written.marked)
+        reused = [event for event, outcome in written.outcomes if outcome is Outcome.DEAD]
+        letters = await self._without_mark(transaction, work.letters)
+        await self._bury(transaction, [*letters, *map(reused_letter, reused)])
+        return written
+
+    async def _decide(
+        self, transaction: Transaction, events: Sequence[Event], found: set[object], *, force: bool = False
+    ) -> Written:
+        """Tell known events from new ones, upsert what wins, mark what is new."""
+        marks = await self._find_marks(transaction, events)
         found.update(marks)
-        checked = check(work.events, marks)
+        forced = await self._marked_themselves(transaction, events) if force else {}
+        checked = check([event for event in events if id(event) not in forced] if forced else events, marks)
         # By identity: the same event may stand in a batch twice, with another outcome each time.
         outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
         outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
 
-        for name, events in _by_entity(checked.fresh).items():
-            outcomes |= await self._decide_and_upsert(transaction, self._entities[name], events, found)
+        wanted = _in_offset_order(*forced.values(), *checked.fresh) if forced else checked.fresh
+        for name, fresh in _by_entity(wanted).items():
+            entity = self._entities[name]
+            outcomes |= await self._decide_and_upsert(transaction, entity, fresh, found, again=forced)
         await self._mark(transaction, [(event, outcomes[id(event)]) for event in checked.fresh])
-
-        written = Written(tuple((event, outcomes[id(event)]) for event in work.events))
-        await self._supersede(transaction, lease.partition, written.marked)
-        await self._bury(transaction, [*work.letters, *map(reused_letter, checked.reused)])
-        return written
+        return Written(tuple((event, outcomes[id(event)]) for event in events))
 
     async def _fence(self, transaction: Transaction, lease: Lease, end: int) -> None:
         """Move the position, if it is still ours and where we left it: the first statement of all."""
@@ -168,16 +246,53 @@ class SqlSink:
         rows = await transaction.read(self._dialect.select_in(wanted, columns.event_id, ids, lock=False))
         return {event_id: Mark(entity, entity_id) for event_id, entity, entity_id in rows}
 
+    async def _marked_themselves(self, transaction: Transaction, events: Sequence[Event]) -> dict[int, Event]:
+        """The events whose mark was left by their own record, not by a copy of it."""
+        left = await self._traces(transaction, {event.event_id for event in events})
+        return {id(event): event for event in events if _trace(event) in left}
+
+    async def _without_mark(
+        self, transaction: Transaction, letters: Sequence[DeadLetter]
+    ) -> Sequence[DeadLetter]:
+        """The letters of records that left no mark: one that was handled before is not given up now (I2)."""
+        left = await self._traces(transaction, {letter.event_id for letter in letters if letter.event_id})
+        return [letter for letter in letters if _trace(letter) not in left]
+
+    async def _traces(self, transaction: Transaction, event_ids: Collection[bytes]) -> set[Trace]:
+        """Which records have left the marks of these ids."""
+        if not event_ids:
+            return set()
+        columns = processed_events.c
+        wanted = (columns.event_id, columns.topic, columns.partition_id, columns.record_offset)
+        ids = sorted(event_ids)
+        rows = await transaction.read(self._dialect.select_in(wanted, columns.event_id, ids, lock=False))
+        return {tuple(row) for row in rows}
+
     async def _decide_and_upsert(
-        self, transaction: Transaction, entity: Entity, events: Sequence[Event], found: set[object]
+        self,
+        transaction: Transaction,
+        entity: Entity,
+        events: Sequence[Event],
+        found: set[object],
+        *,
+        again: Collection[int],
     ) -> dict[int, Outcome]:
-        """Lock the rows of these events, fold each record's events into one row, write what won."""
-        events_by_id = _by_entity_id(events)
-        stored = await self._lock_rows(transaction, entity, events_by_id.keys())
+        """Lock the rows of these events, fold each record's events into one row, write what won.
+
+        `again` are the events, by identity, that were handled before.
+        """
+        stored = await self._lock_rows(transaction, entity, {event.entity_id for event in events})
         found.update((entity.name, entity_id) for entity_id in stored)
+        passed = [
+            event
+            for event in events
+            if id(event) in again and event.entity_id in stored and has_passed(stored[event.entity_id], event)
+        ]
+        outcomes = {id(event): Outcome.STALE for event in passed}
+        events_by_id = _by_entity_id(event for event in events if id(event) not in outcomes)
         folded = [fold(stored.get(entity_id), own) for entity_id, own in events_by_id.items()]
         await self._upsert(transaction, entity, [each.change for each in folded if each.change])
-        return {id(event): outcome for each in folded for event, outcome in each.outcomes}
+        return outcomes | {id(event): outcome for each in folded for event, outcome in each.outcomes}
 
     async def _lock_rows(
         self, transaction: Transaction, entity: Entity, entity_ids: Iterable[int]
@@ -213,12 +328,11 @@ class SqlSink:
         rows = sorted(mark_row(event, outcome, now) for event, outcome in fresh)
         await transaction.write(self._dialect.insert(processed_events, MARK_COLUMNS, rows))
 
-    async def _supersede(
-        self, transaction: Transaction, partition: Partition, marked: Sequence[Event]
-    ) -> None:
+    async def _supersede(self, transaction: Transaction, marked: Sequence[Event]) -> None:
         """Close the letters of records that have a mark now: the two never stand open together (I2)."""
         if not marked:
             return
+        partition = marked[0].record.partition
         records = {event.record.offset: event.record for event in marked}
         # A lane's records lie close together; letters hardly ever do.
         between = {"first": min(records), "last": max(records)}
@@ -272,6 +386,17 @@ class SqlSink:
         """Raise `Unavailable` unless the database answers."""
         await self._database.ping()
 
+    async def check_writable(self, entity: str) -> None:
+        """Raise `Unavailable` when a table of `entity` is locked as a whole; locked rows do not count."""
+        lines = self._entities[entity].lines
+        tables = (self._entities[entity].table, *([lines.table] if lines else []), processed_events)
+        try:
+            async with self._database.transaction() as transaction:
+                for table in tables:
+                    await transaction.execute(_touching_nothing(table))
+        except TemporaryError as error:
+            raise Unavailable(f"tables of {entity} are locked: {error}", part="database") from error
+
     # ---------------------------------------------------------------- what fits into a packet
 
     async def _refuse_oversized(self, events: Sequence[Event]) -> None:
@@ -286,6 +411,22 @@ class SqlSink:
             async with self._database.transaction() as transaction:
                 ((limit,),) = await transaction.read(query)
                 self._max_packet_bytes = int(limit)
+
+
+def _touching_nothing(table: Table) -> Update:
+    """A write that needs the table and none of its rows."""
+    key = next(iter(table.primary_key))
+    return update(table).where(false()).values({key.name: key})
+
+
+def _in_offset_order(*events: Event) -> list[Event]:
+    return sorted(events, key=lambda event: event.record.offset)
+
+
+def _trace(item: Event | DeadLetter) -> Trace:
+    """What the mark of this record says: its event id and its coordinates."""
+    record = item.record
+    return item.event_id, record.partition.topic, record.partition.number, record.offset
 
 
 def _is_letter_of(letter: Row[Any], record: Record | None) -> bool:

@@ -24,11 +24,11 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.core.types import Outcome, Partition
+from service.core.types import LetterStatus, Outcome, Partition
 from service.telemetry.histogram import BatchHistogram
 
 LOOKUP_RESULTS = ("hit", "miss", "error")
-LETTER_STATUSES = ("retrying", "dead", "replayed", "discarded", "superseded")
+PURGED_TABLES = ("processed_events", "dead_letters")
 CLAIM_STARTS = ("stored", "restored", "reset", "lost", "new", "out_of_range")
 
 # One record at a time is the quiet case, BATCH_MAX_RECORDS (1000 by default) the busy one.
@@ -75,6 +75,9 @@ class Metrics:
         self.retries = Counter("upsertd_retries", "Retries of events that had failed", registry=registry)
         self.dead_letters = Gauge(
             "upsertd_dead_letters", "Dead letters in the database", ["status"], registry=registry
+        )
+        self.purged = Counter(
+            "upsertd_purged", "Rows deleted because their retention was over", ["table"], registry=registry
         )
 
         # Batches
@@ -186,7 +189,9 @@ class Metrics:
                 self.events.labels(entity, outcome)
         for result in LOOKUP_RESULTS:
             self.cache_lookups.labels(result)
-        for status in LETTER_STATUSES:
+        for table in PURGED_TABLES:
+            self.purged.labels(table)
+        for status in LetterStatus:
             self.dead_letters.labels(status)
 
 

@@ -11,7 +11,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -20,12 +20,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from service import bookkeeping
 from service.bookkeeping import consumer_positions, dead_letters, processed_events
-from service.core.ports import Sink
+from service.core.ports import Letters, Sink
 from service.core.types import Event, Lease, Outcome, Partition, Record, RowVersion, Work, Written
 from service.database import Database
 from service.dialects.registry import async_url
 from service.entities import entity as entities
 from service.entities.registry import ENTITIES
+from service.sinks.letters import SqlLetters
 from service.sinks.sql import SqlSink
 from service.testing.sink import InMemorySink, Tables
 from tests.building import CUSTOMERS, NOON, position
@@ -91,6 +92,9 @@ class World(Protocol):
     @property
     def sink(self) -> Sink: ...
 
+    @property
+    def letters(self) -> Letters: ...
+
     async def stored(self) -> Stored: ...
 
     async def clear(self) -> None: ...
@@ -98,12 +102,20 @@ class World(Protocol):
     async def set_letter_status(self, offset: int, status: str) -> None:
         """Do as an operator who replays or discards the letters of this offset."""
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass for letters that wait."""
+
 
 class MemoryWorld:
     """A world of `service.testing`."""
 
     def __init__(self) -> None:
-        self.sink = InMemorySink()
+        self.sink = self.letters = InMemorySink()
+        self._seconds = 0.0
+        self.sink.clock = lambda: self._seconds
+
+    def wait(self, seconds: float) -> None:
+        self._seconds += seconds
 
     async def stored(self) -> Stored:
         tables = self.sink.tables
@@ -146,14 +158,19 @@ class MemoryWorld:
 
 
 class SqlWorld:
-    """Tables in a real database; `now` stands still."""
+    """Tables in a real database; `now` stands still but for `wait`."""
 
     def __init__(self, url: str, pool_size: int = 3, transaction_seconds: float = 30) -> None:
         self.statements = 0
         self.database = Database(
             url, pool_size, transaction_seconds=transaction_seconds, on_statement=self._count
         )
-        self.sink = SqlSink(self.database, ENTITIES, GROUP, lambda: NOON)
+        self.now = NOON
+        self.sink = SqlSink(self.database, ENTITIES, GROUP, lambda: self.now)
+        self.letters = SqlLetters(self.database, self.sink, lambda: self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
 
     def _count(self) -> None:
         self.statements += 1

@@ -498,6 +498,32 @@ class TestErrors:
         assert stored.next_offset == 1
         assert (await write(world, held, event(1, 1), event(2, 7)))[0] == [Outcome.APPLIED] * 2
 
+    @pytest.mark.parametrize("mode", ["SHARE", "ACCESS EXCLUSIVE"])
+    @pytest.mark.parametrize("table", ["orders", "order_items", "processed_events"])
+    async def test_a_table_that_is_locked_as_a_whole_is_waited_for(
+        self, tables_url: str, new_world: NewWorld, table: str, mode: str
+    ) -> None:
+        """While an index is built, say: it is no record's fault."""
+        world, blocker = new_world(tables_url, 1), new_world(tables_url, 1)
+        await execute(world, "SET lock_timeout = '300ms'")
+        async with blocker.database.transaction() as transaction:
+            await transaction.execute(text(f"LOCK TABLE {table} IN {mode} MODE"))
+            with pytest.raises(Unavailable, match="tables of orders are locked: SQL error 55P03"):
+                await world.sink.check_writable("orders")
+        await world.sink.check_writable("orders")
+
+    async def test_rows_that_are_locked_leave_the_table_writable(
+        self, tables_url: str, new_world: NewWorld
+    ) -> None:
+        """Every one of them."""
+        world, blocker = new_world(tables_url, 1), new_world(tables_url, 1)
+        await world.clear()
+        await write(world, await claimed(world), event(0, 7))
+        await execute(world, "SET lock_timeout = '300ms'")
+        async with blocker.database.transaction() as transaction:
+            await transaction.execute(select(customers).with_for_update())
+            await world.sink.check_writable("customers")
+
     @pytest.mark.parametrize("what", ["fence", "claim"])
     async def test_a_position_that_stays_locked_is_waited_for(
         self, tables_url: str, new_world: NewWorld, what: str

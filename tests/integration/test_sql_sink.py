@@ -463,6 +463,34 @@ class TestErrors:
         assert stored.next_offset == 1
         assert (await write(world, held, event(1, 1), event(2, 7)))[0] == [Outcome.APPLIED] * 2
 
+    @pytest.mark.parametrize("kind", ["READ", "WRITE"])
+    @pytest.mark.parametrize("table", ["orders", "order_items", "processed_events"])
+    async def test_a_table_that_is_locked_as_a_whole_is_waited_for(
+        self, tables_url: str, new_world: NewWorld, table: str, kind: str
+    ) -> None:
+        """By a backup, say, or while a column is added: it is no record's fault."""
+        world, blocker = new_world(tables_url, 1), new_world(tables_url, 1)
+        await execute(world, "SET SESSION lock_wait_timeout = 1")
+        async with blocker.database.transaction() as transaction:
+            await transaction.execute(text(f"LOCK TABLES {table} {kind}"))
+            with pytest.raises(Unavailable, match="tables of orders are locked: SQL error 1205"):
+                await world.sink.check_writable("orders")
+            await transaction.execute(text("UNLOCK TABLES"))
+        await world.sink.check_writable("orders")
+
+    async def test_rows_that_are_locked_leave_the_table_writable(
+        self, tables_url: str, new_world: NewWorld
+    ) -> None:
+        """Every one of them."""
+        world, blocker = new_world(tables_url, 1), new_world(tables_url, 1)
+        await world.clear()
+        await write(world, await claimed(world), event(0, 7))
+        await execute(world, "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1")
+        async with blocker.database.transaction() as transaction:
+            await transaction.execute(select(customers).with_for_update())
+            await transaction.execute(select(processed_events).with_for_update())
+            await world.sink.check_writable("customers")
+
     @pytest.mark.parametrize("what", ["fence", "claim"])
     async def test_a_position_that_stays_locked_is_waited_for(
         self, tables_url: str, new_world: NewWorld, what: str

@@ -50,6 +50,9 @@ class StagedSink:
     async def ping(self) -> None:
         await self._sink.ping()
 
+    async def check_writable(self, entity: str) -> None:
+        await self._sink.check_writable(entity)
+
 
 class StagedDatabase(Database):
     """A database whose transactions have steps. `refuse_to_wait`: a locked row is 1205 at once."""

@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from service.core.errors import PermanentError
 from service.core.types import Event, GroupOffset, Lease, Partition, StoredPosition, Work
 from service.pipeline.batching import BatchLimits
 from service.pipeline.claim import StartPolicy
+from service.pipeline.flood import FloodGuard
 from service.pipeline.observe import Observer
 from service.pipeline.partition import Lane
 from service.pipeline.process import Route
@@ -79,6 +81,7 @@ class World:
         self.kafka = Broker(self.sink, partitions)
         self.cache = Cache()
         self.metrics = Metrics("test", ["customers"])
+        self.flood = FloodGuard()
         self.works: list[Work] = []
         self.fault: Callable[[Work], None] = lambda _: None
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,7 +107,7 @@ class World:
         limits: BatchLimits | None = None,
     ) -> Lane:
         observe = Observer(self.metrics, "customers", lambda: at(0))
-        path = Route("customers", decode_message, self.cache, self.sink, observe)
+        path = Route("customers", decode_message, self.cache, self.sink, observe, flood=self.flood)
         return Lane(
             partition,
             source,
@@ -149,6 +152,15 @@ class World:
             self.produce(f"event-{number}", partition=partition)
         self._produced += count
 
+    def refuse_events(self) -> None:
+        """Let the database refuse every event for good."""
+
+        def refuse(work: Work) -> None:
+            if work.events:
+                raise PermanentError("SQL error 1406 (name)", error_class="DataTooLong")
+
+        self.fault = refuse
+
     def store(self, position: StoredPosition, partition: Partition = CUSTOMERS) -> None:
         self.sink.tables.positions[partition] = position
 
@@ -179,6 +191,11 @@ class World:
     @property
     def dead(self) -> set[int]:
         return {letter.record.offset for letter, _ in self.sink.tables.letters.values()}
+
+    @property
+    def statuses(self) -> dict[int, str]:
+        """The letters' statuses by offset."""
+        return {letter.record.offset: str(status) for letter, status in self.sink.tables.letters.values()}
 
     def outcome(self, name: str) -> int:
         """`upsertd_events_total` of this outcome."""

@@ -18,6 +18,7 @@ from service.api.app import create_app
 from service.api.server import HttpServer
 from service.api.stats import build_stats
 from service.core.health import Liveness, PartHealth, Readiness, Status
+from service.pipeline.flood import Flooded, FloodGuard
 from service.telemetry.metrics import Metrics
 
 SECRET = "ada@example.org"
@@ -35,6 +36,7 @@ class World:
     liveness: Liveness = field(default_factory=Liveness)
     readiness: Readiness = field(default_factory=lambda: Readiness((DATABASE,)))
     broken: bool = False
+    flood: FloodGuard = field(default_factory=FloodGuard)
 
     def live(self) -> Liveness:
         if self.broken:
@@ -47,6 +49,7 @@ class World:
             stats=lambda: build_stats(self.metrics.registry),
             live=self.live,
             ready=lambda: self.readiness,
+            resume=self.flood.resume,
             version="1.2.3",
         )
         # Litestar names its scopes one by one, httpx takes any mapping.
@@ -147,7 +150,7 @@ async def test_schema(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.headers["content-type"] == "application/json"
     paths = answer.json()["paths"]
-    assert set(paths) == {"/metrics", "/stats", "/health/live", "/health/ready"}
+    assert set(paths) == {"/metrics", "/stats", "/health/live", "/health/ready", "/control/resume"}
     assert set(paths["/health/ready"]["get"]["responses"]) >= {"200", "503"}
     assert "http" not in answer.text.replace("HTTP", "")
 
@@ -266,3 +269,17 @@ async def test_signals_are_left_alone() -> None:
     async with serving(server):
         assert await get(server) == "hello"
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_resume_begins_a_new_window(world: World, client: httpx.AsyncClient) -> None:
+    """The flood guard lets the lanes go on, and the answer says whether it had stopped them."""
+    with pytest.raises(Flooded):
+        world.flood.count(1000, dead=1000)
+    assert (await client.post("/control/resume")).json() == {"was_paused": True}
+    assert world.flood.reason is None
+    assert (await client.post("/control/resume")).json() == {"was_paused": False}
+
+
+async def test_nobody_resumes_by_looking(client: httpx.AsyncClient) -> None:
+    """A link that is followed changes nothing."""
+    assert (await client.get("/control/resume")).status_code == 405

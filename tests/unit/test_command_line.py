@@ -12,8 +12,9 @@ from asyncpg.exceptions import InvalidPasswordError
 from sqlalchemy.exc import OperationalError
 
 from service.__main__ import COMMANDS, main, upsertd
-from service.commands.dead_letters import Moment, columns_of, line_of, story_of, whole_of
 from service.commands.ending import exit_code
+from service.commands.letters_shown import columns_of, line_of, story_of, whole_of
+from service.commands.moments import Moment
 from service.commands.positions import Seen, Wish, standing
 from service.commands.terminal import described, printable, table
 from service.commands.words import kafka_explained, plain_words
@@ -346,6 +347,7 @@ def letter(error_message: str = "not JSON", size_bytes: int = 3) -> StoredLetter
         attempts=1,
         size_bytes=size_bytes,
         digest="00",
+        cluster_id=None,
         next_attempt_at=None,
         first_failed_at=NOON,
         last_failed_at=NOON,
@@ -423,7 +425,8 @@ def test_the_json_of_a_list_has_every_column_except_the_bytes() -> None:
     from service.bookkeeping import dead_letters
 
     columns = {column.name for column in dead_letters.c}
-    assert columns_of(letter()).keys() == columns - {"record_key", "record_value", "record_headers"}
+    kept = {"record_key", "record_value", "record_headers", "corrected_value"}
+    assert columns_of(letter()).keys() == columns - kept
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +14,9 @@ from service.core.errors import (
     TemporaryError,
     Unavailable,
 )
-from service.core.types import Event, Lease, Outcome, Work, Written
+from service.core.types import Event, Lease, Operation, Outcome, Work, Written
 from service.pipeline.isolate import ATTEMPTS, Progress, apply_isolated, divide
+from service.pipeline.retry import RetryPolicy
 from service.testing.sink import InMemorySink
 from tests.building import CUSTOMERS, Unheard, event, lease, letter, position, record, work
 
@@ -199,14 +201,46 @@ class TestTemporary:
         await apply(work(*events(2)), Failing({1}, TEMPORARY, times=2))
         assert 0.15 <= looptime <= 0.3
 
-    async def test_after_the_attempts_the_lone_culprit_is_raised(self) -> None:
-        """Its neighbours before it are applied; it is no dead letter, and nothing passes it by."""
+    async def test_after_the_attempts_the_lone_culprit_is_parked(self) -> None:
+        """It waits for another try, its neighbours are applied."""
         sink = Failing({2}, TEMPORARY)
-        with pytest.raises(TemporaryError):
-            await apply(work(*events(4)), sink)
-        assert (sink.applied, sink.dead, sink.next_offset) == ({0, 1}, [], 2)
+        parts = await apply(work(*events(4)), sink)
+        assert (sink.applied, sink.next_offset) == ({0, 1, 3}, 4)
         assert sink.attempts.count([0, 1, 2, 3]) == ATTEMPTS
-        assert sink.attempts.count([2]) == 1
+        assert sink.attempts.count([2]) == ATTEMPTS
+        (parked,) = [each for part, _ in parts for each in part.letters]
+        assert (parked.record.offset, parked.error_class, parked.stage) == (2, "Temporary", "apply")
+        assert parked.retry_in_seconds is not None
+        assert 60 <= parked.retry_in_seconds <= 66
+
+    async def test_without_retries_the_lone_culprit_is_dead(self) -> None:
+        """An operator who wants no retries has it at once."""
+        sink = Failing({0}, TEMPORARY)
+        never = RetryPolicy(retries=dict.fromkeys(Operation, 0))
+        async for _ in apply_isolated(work(*events(1)), lease(), sink, Unheard(), never):
+            pass
+        ((_, status),) = sink.tables.letters.values()
+        assert status == "dead"
+
+    async def test_who_has_waited_for_a_lock_is_not_tried_again(self) -> None:
+        """Some seconds of patience are enough for the whole; then the culprit is looked for."""
+
+        class Waiting(Failing):
+            async def apply(self, work: Work, lease: Lease) -> Written:
+                await asyncio.sleep(5 if any(each.record.offset == 2 for each in work.events) else 0)
+                return await super().apply(work, lease)
+
+        sink = Waiting({2}, TEMPORARY)
+        await apply(work(*events(4)), sink)
+        assert sink.attempts == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [], [3]]
+
+    async def test_a_table_that_is_locked_parks_nobody(self) -> None:
+        """It is no record's fault: the lane waits, and the records stay where they are."""
+        sink = Failing({0, 1, 2, 3}, TEMPORARY)
+        sink.locked.add("customers")
+        with pytest.raises(Unavailable, match="customers are locked"):
+            await apply(work(*events(4)), sink)
+        assert (sink.applied, sink.dead, sink.next_offset) == (set(), [], 0)
 
 
 class TestLostConnections:
@@ -318,28 +352,28 @@ class TestDivide:
     def test_two_halves_in_offset_order(self) -> None:
         """The first ends where the second begins."""
         whole = Work(tuple(events(5)), (letter(record(2)),), 9)
-        first, second = divide(whole, PERMANENT)
+        first, second = divide(whole, PERMANENT, RetryPolicy())
         assert (tried(first), first.end, tried(second), second.end) == ([0, 1], 2, [2, 3, 4], 9)
         assert (len(first.letters), len(second.letters)) == (0, 1)
 
     def test_letters_count_as_much_as_events(self) -> None:
         """Either may be the culprit: an event and a letter are parted, in both orders."""
         for whole in (work(letter(record(0)), event(1)), work(event(0), letter(record(1)))):
-            first, second = divide(whole, PERMANENT)
+            first, second = divide(whole, PERMANENT, RetryPolicy())
             assert (len(first.events) + len(first.letters), first.end) == (1, 1)
             assert (len(second.events) + len(second.letters), second.end) == (1, 2)
             assert first.events + second.events == whole.events
             assert first.letters + second.letters == whole.letters
 
     def test_nothing_to_divide_raises_the_error(self) -> None:
-        """For one event that fails for now, and for none."""
+        """For one event without a connection, for a letter, and for none."""
         for part, error in (
-            (work(*events(1)), TEMPORARY),
+            (work(letter(record(0))), TEMPORARY),
             (work(*events(1)), LOST),
             (work(end=3), PERMANENT),
         ):
             with pytest.raises(type(error)):
-                divide(part, error)
+                divide(part, error, RetryPolicy())
 
 
 def always(error: Exception) -> Callable[[Work], None]:

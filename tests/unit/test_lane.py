@@ -517,13 +517,13 @@ class TestOutages:
         world.produce_numbered(4)
         begun = asyncio.get_running_loop().time()
         lane, _ = await world.start()
-        await moments(12)
-        assert lane.paused == "temporary"
-        assert lane.moved_at - begun < 1
-        await moments(6)  # three tries of the whole: its first half is committed, the other one waits
+        await moments(5.5)  # the whole has waited for its lock
         assert world.stored.next_offset == 2
         assert lane.paused is None
-        assert 15 <= lane.moved_at - begun <= 16
+        assert 5 <= lane.moved_at - begun <= 5.2
+        await moments(11)  # so has its second half, and then the record alone
+        assert world.applied == {0, 1, 2}
+        assert world.dead == {3}
 
     async def test_a_letter_that_cannot_be_written_buries_nobody(self, world: World) -> None:
         """The records behind it wait with it; the ones before it are applied."""
@@ -539,19 +539,30 @@ class TestOutages:
         await moments(6)
         assert (world.applied, world.dead) == ({0, 2}, {1})
 
-    async def test_a_temporary_failure_pauses_only_behind_its_neighbours(self, world: World) -> None:
-        """The records before it are applied; it is no dead letter."""
+    async def test_a_record_that_fails_for_now_is_parked(self, world: World) -> None:
+        """Its neighbours, and what comes after, are applied; it counts as nothing yet."""
         world.produce_numbered(4)
         fail(world, TemporaryError("SQL error 1205"), offset=2)
         lane, _ = await world.start()
         await moments(30)
-        assert lane.paused == "temporary"
-        assert (world.applied, world.dead) == ({0, 1}, set())
-        assert world.committed in {GroupOffset(0, ours=True), GroupOffset(2, ours=True)}
+        assert lane.paused is None
+        assert (world.applied, world.statuses) == ({0, 1, 3}, {2: "retrying"})
+        assert (world.outcome("applied"), world.outcome("dead")) == (3, 0)
+        assert world.committed == GroupOffset(4, ours=True)
+
+    async def test_a_locked_table_is_waited_for(self, world: World) -> None:
+        """Nothing is parked, nothing moves; then everything is applied."""
+        world.produce_numbered(4)
+        world.sink.locked.add("customers")
+        fail(world, TemporaryError("SQL error 1205"), offset=2)
+        lane, _ = await world.start()
+        await moments(3600)
+        assert (lane.paused, lane.detail) == ("database", "tables of customers are locked")
+        assert (world.stored.next_offset, world.statuses) == (2, {})
+        world.sink.locked.clear()
         world.fault = lambda _: None
         await moments(6)
         assert world.applied == {0, 1, 2, 3}
-        assert world.outcome("applied") == 4
 
     async def test_a_record_that_can_never_be_applied_is_buried_alone(self, world: World) -> None:
         """Its neighbours, and what comes after, are applied."""

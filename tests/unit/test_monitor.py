@@ -403,11 +403,14 @@ class TestStuckLanes:
         """However long a batch takes that is divided around it; a restart would begin anew."""
         watched.world.produce_numbered(64)
         lane = await start_lane(watched)
-        for _ in range(300):
+        for _ in range(32):  # the whole, its halves down to the record, which is parked then
             await asyncio.sleep(1)
             assert watched.stuck() == ()
         assert watched.world.stored.next_offset == 32
         assert lane.paused == "temporary"
+        await asyncio.sleep(20)
+        assert watched.world.stored.next_offset == 64
+        assert watched.world.statuses == {32: "retrying"}
 
     @pytest.mark.parametrize("watched", [Crawling], indirect=True)
     async def test_each_part_of_a_batch_is_progress(self, watched: Watched) -> None:

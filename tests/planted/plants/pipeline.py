@@ -13,6 +13,7 @@ from service.pipeline.claim import Halt, Start, StartPolicy, choose_start, claim
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.partition import Lane
 from service.pipeline.process import Route, decode_all
+from service.pipeline.retry import RetryPolicy
 from tests.planted.plants.sink import no_fence
 
 
@@ -72,9 +73,11 @@ def retry_without_fence(patch: pytest.MonkeyPatch) -> None:
 def bury_the_batch(patch: pytest.MonkeyPatch) -> None:
     """`isolate.divide` makes dead letters of all events at once."""
 
-    def divide(part: Work, error: PermanentError | TemporaryError | Unavailable) -> tuple[Work, ...]:
+    def divide(
+        part: Work, error: PermanentError | TemporaryError | Unavailable, retries: RetryPolicy
+    ) -> tuple[Work, ...]:
         if isinstance(error, PermanentError) and part.events:
-            letters = tuple(isolate._letter_of(event, error) for event in part.events)
+            letters = tuple(isolate._letter_of(event, error, retries) for event in part.events)
             return (Work((), (*part.letters, *letters), part.end),)
         raise error
 
