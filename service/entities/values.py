@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal, DecimalException, Inexact, InvalidOperation
+from itertools import accumulate, repeat
 from typing import Annotated, TypeVar
 
 from msgspec import DecodeError, Meta, Raw, ValidationError
@@ -32,9 +33,11 @@ _INT32: Decoder[int] = Decoder(Int32)
 _VERSION: Decoder[int] = Decoder(Version)
 _ID: Decoder[int] = Decoder(Id)
 
-_DIGITS = re.compile(r"0*([0-9]{1,19})", re.ASCII)
+_DIGITS = re.compile(r"0*+([0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+# A string that never ends goes to the end: looking for its end from each of its quotes would take for ever.
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?')
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
@@ -91,17 +94,20 @@ def json_text(raw: Raw) -> str:
     the value before it is written: the limit holds here, or a batch is not what its records are one by one.
     """
     text = bytes(raw).decode()
-    if text.count("[") + text.count("{") > _JSON_MAX_LEVELS and _levels(text) > _JSON_MAX_LEVELS:
+    if is_deeper(text, _JSON_MAX_LEVELS):
         raise InvalidValue(f"is nested deeper than {_JSON_MAX_LEVELS} levels")
     return text
 
 
+def is_deeper(text: str, levels: int) -> bool:
+    """Whether JSON is nested deeper than so many levels; of other texts, whether a part of it is."""
+    # Hardly ever are there as many brackets at all.
+    return text.count("[") + text.count("{") > levels and _levels(text) > levels
+
+
 def _levels(text: str) -> int:
-    level = deepest = 0
-    for character in _JSON_STRING.sub("", text):
-        level += (character in "[{") - (character in "]}")
-        deepest = max(deepest, level)
-    return deepest
+    brackets = _JSON_STRING.sub("", text)
+    return max(accumulate(map(_STEPS.get, brackets, repeat(0))), default=0)
 
 
 def int32(raw: Raw) -> int:

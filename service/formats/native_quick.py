@@ -18,7 +18,7 @@ from service.core.types import Event, Operation, Record
 from service.entities import values
 from service.entities.entity import Entity, Payload
 from service.entities.typed import TypedPayload
-from service.formats import event_ids
+from service.formats import event_ids, json_object
 from service.formats.kafka_facts import is_mismatch, kafka_time
 
 _NO_PAYLOAD = Payload({}, None, 0)
@@ -44,10 +44,12 @@ def reader(entity: Entity) -> Callable[[Record, bytes], Event | None]:
 
     def read(record: Record, value: bytes) -> Event | None:
         try:
-            value.decode()  # msgspec.Raw does not look at it
+            text = value.decode()  # msgspec.Raw does not look at it
             envelope = decoder.decode(value)
             if b"\\u0000" in value or not _is_usual(envelope, names):
                 return None
+            if values.is_deeper(text, json_object.MAX_LEVELS):
+                return None  # in what nobody reads: the source, the data of a delete, the first of two
             return _event(entity, record, envelope, payload)
         except (MsgspecError, UnicodeDecodeError, RecursionError, PermanentError, values.InvalidValue):
             return None
