@@ -16,10 +16,11 @@ from service.core.types import LetterStatus, Partition
 # Powers of two: few sizes, so that few statements are prepared for them. More rows at once than the most
 # keep the event loop for milliseconds, in which no lane gets on; fewer than the fewest cost as much.
 FIRST_ROWS = 64
-MOST_ROWS = 256
+MOST_ROWS = 128
 FEWEST_ROWS = 32
-# What one batch may take while the lanes want the database for themselves.
-BATCH_SECONDS = 0.05
+# What one batch may take while the lanes want the database for themselves. Not less: its few round trips
+# alone take long where the database is far away, and small batches would not make them shorter.
+BATCH_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ KEY_PREFIX = b"processed:event:"
 # One command and one reply for a batch: a pipeline of SETs costs the client six times as much.
 _SET_ALL = b"for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[2 * i - 1], 'EX', ARGV[2 * i]) end"
 
+# Only where the key is there, which it never is: an event id has at least one byte. A Redis that is full, or
+# somebody's replica, answers a PING, but refuses this as it refuses entries.
+_WRITE_NOTHING = (b"SET", KEY_PREFIX, b"", b"XX")
+
 OnLookup = Callable[[int, int, int], None]
 """Told of each lookup how many ids were hits, misses and errors (could not be looked up)."""
 
@@ -89,9 +93,9 @@ class RedisProcessedCache:
         await self._ask(b"EVAL", _SET_ALL, b"%d" % len(keys), *keys, *arguments)
 
     async def ping(self) -> None:
-        """Raise `Unavailable` unless Redis answers; asks it whatever the breaker says."""
+        """Raise `Unavailable` unless Redis would take an entry; asks it whatever the breaker says."""
         try:
-            await round_trip(self._pool, (b"PING",), self._deadline_seconds)
+            await round_trip(self._pool, _WRITE_NOTHING, self._deadline_seconds)
         except CommandRefused as refusal:
             raise Unavailable(str(refusal), part="redis") from refusal
 

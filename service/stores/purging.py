@@ -31,10 +31,14 @@ WHOLE_WALK_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One batch: how many rows it `removed`, and whether there is nothing `left` to look at in this round."""
+    """One batch: how many rows it `removed`, and whether anything is `left` to look at in this round.
+
+    Rows that are over have waited for it for so long: `overdue`.
+    """
 
     removed: int
     left: bool
+    overdue: timedelta = timedelta(0)
 
 
 class Purge(Protocol):
@@ -116,7 +120,8 @@ class MarkPurge:
         if page:
             self._after = (page[-1].processed_at, page[-1].event_id)
         # Who finds less than it saw has met another replica at the same work, and leaves it to that one.
-        return Step(removed, left=len(page) == rows and removed == len(over))
+        overdue = cut - page[0].processed_at if over else timedelta(0)
+        return Step(removed, left=len(page) == rows and removed == len(over), overdue=overdue)
 
     async def _read(self, cut: datetime, rows: int) -> tuple[MarkRetention, Sequence[Row[Any]]]:
         """The next marks made before `cut`, the oldest first, and the positions as they are now."""

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from service.core.errors import UpsertdError
 from service.core.retention import FIRST_ROWS, rows_of_next_batch
@@ -21,6 +22,9 @@ FIRST_ROUND_SECONDS = (5.0, 15.0)
 ROUND_SECONDS = 60.0
 # How much longer than a batch took the lanes then have the database for themselves.
 REST_RATIO = 5.0
+# Less of it for who has fallen behind: the table would grow and grow, and hurt the lanes in the end.
+BEHIND = timedelta(days=1)
+REST_RATIO_BEHIND = 1.0
 SHORTEST_REST_SECONDS = 0.02
 
 log = get_logger(__name__)
@@ -76,7 +80,8 @@ class Retention:
         if step.removed:
             self._on_purged(purge.table, step.removed)
         self._rows[purge.table] = rows_of_next_batch(self._rows[purge.table], seconds)
-        await self._rest(max(SHORTEST_REST_SECONDS, REST_RATIO * seconds))
+        ratio = REST_RATIO if step.overdue < BEHIND else REST_RATIO_BEHIND
+        await self._rest(max(SHORTEST_REST_SECONDS, ratio * seconds))
         return step.left
 
     async def _timed(self, purge: Purge) -> tuple[Step, float]:

@@ -5,17 +5,21 @@ What one of them is refused surfaces as `Unavailable`, as it would in a lane or 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from service.app import utc_now
 from service.core.errors import FenceLost
-from service.core.types import Operation, Outcome, Partition
+from service.core.types import Action, Operation, Outcome, Partition
 from service.database import Database
 from service.entities.registry import ENTITIES
 from service.schema import require_schema
 from service.sinks.sql import SqlSink
 from service.stores.dead_letters import LetterFilter, count_by_status, find_letters, read_letter
+from service.stores.letter_actions import discard
 from service.stores.positions import Target, hand_back, read_positions, reset_position
+from service.stores.purging import LetterPurge, MarkPurge
 from tests.building import ORDERS, delete, event, lease, letter, line, position, record, work
 
 GROUP = "upsertd"
@@ -32,8 +36,11 @@ async def everything(url: str) -> None:
             assert await sink.claim(partition, None, position())
             await write_entity(sink, name, partition)
         await bury_and_supersede(sink)
+        await purge_marks(database)
         await reset(database)
         await read_letters(database)
+        await act_on_letters(database)
+        await purge_letters(database)
     finally:
         await database.close()
 
@@ -80,3 +87,23 @@ async def read_letters(database: Database) -> None:
     assert await count_by_status(database) == {"dead": 1, "superseded": 1}
     found = [each async for each in find_letters(database, LetterFilter(), None)]
     assert await read_letter(database, found[0].id)
+
+
+async def act_on_letters(database: Database) -> None:
+    """What `upsertd dead-letters discard` writes."""
+    found = [each.id async for each in find_letters(database, LetterFilter(), None)]
+    assert len(await discard(database, found, Action("discard", "a test"), utc_now)) == 1
+
+
+async def purge_marks(database: Database) -> None:
+    """What retention deletes, here without waiting for weeks."""
+    purge = MarkPurge(database, timedelta(0), 0, utc_now)
+    purge.begin()
+    assert (await purge.step(100)).removed > 0
+
+
+async def purge_letters(database: Database) -> None:
+    """As above, with what was done to them."""
+    purge = LetterPurge(database, timedelta(0), utc_now)
+    purge.begin()
+    assert (await purge.step(100)).removed == 2

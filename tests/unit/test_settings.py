@@ -83,6 +83,7 @@ def test_defaults(environment: pytest.MonkeyPatch) -> None:
         0,
     )
     assert (settings.retention.mark_days, settings.retention.dead_letter_days) == (14, 90)
+    assert settings.retention.mark_horizon_records == 10_000
     assert settings.retry.delays_seconds == (60, 120, 240)
     assert [settings.retry.attempts(operation) for operation in Operation] == [3, 3, 2]
     assert (settings.flood_guard.ratio, settings.flood_guard.window_records) == (0.5, 1000)
@@ -146,6 +147,7 @@ def test_defaults(environment: pytest.MonkeyPatch) -> None:
         pytest.param("BATCH_MAX_BYTES", "1023", id="batch-bytes"),
         pytest.param("BATCH_LINGER_MS", "-1", id="linger"),
         pytest.param("MARK_RETENTION_DAYS", "0", id="mark-retention"),
+        pytest.param("MARK_RETENTION_HORIZON_RECORDS", "-1", id="mark-horizon"),
         pytest.param("DEAD_LETTER_RETENTION_DAYS", "many", id="letter-retention"),
         pytest.param("RETRY_DELAYS_SECONDS", "60,,240", id="delay-empty"),
         pytest.param("RETRY_DELAYS_SECONDS", "60,0", id="delay-zero"),
