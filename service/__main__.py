@@ -24,8 +24,9 @@ COMMANDS = {
     "positions": ("service.commands.positions:positions", "Show where every partition stands, or move one."),
     "dead-letters": (
         "service.commands.dead_letters:dead_letters",
-        "Look at the events that were given up.",
+        "Look at the events that were given up, try them again, or close them.",
     ),
+    "replay": ("service.commands.replay:replay", "Read a range of a topic again."),
     "demo": ("service.commands.demo:demo", "Show it all on embedded parts, with traffic and faults."),
 }
 

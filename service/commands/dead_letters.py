@@ -39,7 +39,7 @@ def _filters(command: Command) -> Command:
         click.option("--entity", help="Of this entity."),
         click.option("--topic", help="Of this topic."),
         click.option("--error-class", help="Given up for this error."),
-        click.option("--status", type=click.Choice(list(LetterStatus)), help="In this status."),
+        click.option("--status", type=click.Choice([each.value for each in LetterStatus]), help="In this status."),
         click.option("--since", type=Moment(), help="Last failed at this time (RFC 3339) or later."),
         click.option("--until", type=Moment(), help="Last failed before this time."),
     )

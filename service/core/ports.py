@@ -43,8 +43,8 @@ class Source(Protocol):
     async def start(self, listener: AssignmentListener) -> None:
         """Join the group. Assigned partitions stay silent until `seek`."""
 
-    async def stop(self) -> None:
-        """Leave the group and close every connection; never raises."""
+    async def stop(self) -> str | None:
+        """Leave the group and close every connection; never raises, but says what could not be done."""
 
     async def fetch(self, partition: Partition, max_records: int, wait_seconds: float) -> Batch:
         """Take the next records, at most `max_records`; without any after `wait_seconds`, an empty batch.

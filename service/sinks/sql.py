@@ -129,7 +129,7 @@ class SqlSink:
 
         With `force` an event is not known by the mark that its own record has left; it changes no row that a
         record behind it has written since. With `dry_run` the
-        transaction is rolled back at its end: what it returns is exact. Raises what `apply` raises, but for
+        transaction is rolled back at its end, as if it had never been. Raises what `apply` raises, but for
         `FenceLost`.
         """
 
