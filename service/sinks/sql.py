@@ -1,18 +1,30 @@
 """The transaction that keeps the promise: fence, check, decide, upsert, mark, dead letters, commit.
 
 Called by the pipeline through the port `Sink`. Everything that happens to a batch in SQL happens here, in
-one transaction, in this order; the pure decisions come from `core.decide`, the rows from `sinks.rows`, the
-multi-row statements from the database's dialect, the errors' names from `service.database`.
+one transaction, in this order; check, decide, upsert and mark are those of `sinks.events`, the rows those of
+`sinks.rows`, the errors' names those of `service.database`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Table, Update, and_, bindparam, case, false, insert, select, update
+from sqlalchemy import (
+    Delete,
+    Row,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    insert,
+    select,
+    update,
+)
 
 from service.bookkeeping import (
     OPEN_STATUSES,
@@ -25,31 +37,25 @@ from service.bookkeeping import (
     position_values,
     processed_events,
 )
-from service.core.decide import Change, check, fold, has_passed
 from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
 from service.core.types import (
     DeadLetter,
     Event,
     Lease,
-    Mark,
     Outcome,
     Partition,
     Record,
-    RowVersion,
     StoredPosition,
     Work,
     Written,
 )
 from service.database import Database, Transaction
-from service.entities.entity import Entity, Lines
+from service.entities.entity import Entity
+from service.sinks.events import EventTables, trace
 from service.sinks.rows import (
-    MARK_COLUMNS,
     digest,
     fits_packet,
-    group_rows,
     letter_row,
-    line_rows,
-    mark_row,
     reused_letter,
 )
 from service.sql_errors import DuplicateKey
@@ -82,7 +88,6 @@ _OPEN_LETTERS = select(dead_letters.c.id, dead_letters.c.record_offset, dead_let
 
 
 Result = TypeVar("Result")
-Trace = tuple[object, ...]
 
 
 class _DryRun(Exception):
@@ -111,6 +116,7 @@ class SqlSink:
         self._group_id = group_id
         self._now = now
         self._dialect = database.dialect
+        self._events = EventTables(database.dialect, entities, now)
         # None: not known yet, or there is none.
         self._max_packet_bytes: int | None = None
 
@@ -128,9 +134,8 @@ class SqlSink:
         """Write `work` again, whoever owns its partition: without the fence, and without moving a position.
 
         With `force` an event is not known by the mark that its own record has left; it changes no row that a
-        record behind it has written since. With `dry_run` the
-        transaction is rolled back at its end, as if it had never been. Raises what `apply` raises, but for
-        `FenceLost`.
+        record behind it has written since. With `dry_run` the transaction is rolled back at its end, as if it
+        had never been. Raises what `apply` raises, but for `FenceLost`.
         """
 
         async def write(transaction: Transaction, found: set[object]) -> Written:
@@ -157,7 +162,7 @@ class SqlSink:
 
         async def write(transaction: Transaction, found: set[object]) -> Outcome:
             await hold(transaction)
-            written = await self._decide(transaction, (event,), found)
+            written = await self._events.write(transaction, (event,), found)
             ((_, outcome),) = written.outcomes
             await close(transaction, outcome)
             await self._supersede(transaction, written.marked)
@@ -194,31 +199,12 @@ class SqlSink:
         self, transaction: Transaction, work: Work, found: set[object], *, force: bool = False
     ) -> Written:
         """Everything of a batch but its position."""
-        written = await self._decide(transaction, work.events, found, force=force)
+        written = await self._events.write(transaction, work.events, found, force=force)
         await self._supersede(transaction, written.marked)
         reused = [event for event, outcome in written.outcomes if outcome is Outcome.DEAD]
         letters = await self._without_mark(transaction, work.letters)
         await self._bury(transaction, [*letters, *map(reused_letter, reused)])
         return written
-
-    async def _decide(
-        self, transaction: Transaction, events: Sequence[Event], found: set[object], *, force: bool = False
-    ) -> Written:
-        """Tell known events from new ones, upsert what wins, mark what is new."""
-        marks = await self._find_marks(transaction, events)
-        found.update(marks)
-        forced = await self._marked_themselves(transaction, events) if force else {}
-        checked = check([event for event in events if id(event) not in forced] if forced else events, marks)
-        # By identity: the same event may stand in a batch twice, with another outcome each time.
-        outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
-        outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
-
-        wanted = _in_offset_order(*forced.values(), *checked.fresh) if forced else checked.fresh
-        for name, fresh in _by_entity(wanted).items():
-            entity = self._entities[name]
-            outcomes |= await self._decide_and_upsert(transaction, entity, fresh, found, again=forced)
-        await self._mark(transaction, [(event, outcomes[id(event)]) for event in checked.fresh])
-        return Written(tuple((event, outcomes[id(event)]) for event in events))
 
     async def _fence(self, transaction: Transaction, lease: Lease, end: int) -> None:
         """Move the position, if it is still ours and where we left it: the first statement of all."""
@@ -237,96 +223,13 @@ class SqlSink:
         if moved.rowcount != 1:
             raise FenceLost(f"{lease.partition} is not at {lease.expected} under our claim")
 
-    async def _find_marks(self, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
-        if not events:
-            return {}
-        columns = processed_events.c
-        wanted = (columns.event_id, columns.entity, columns.entity_id)
-        ids = sorted({event.event_id for event in events})
-        rows = await transaction.read(self._dialect.select_in(wanted, columns.event_id, ids, lock=False))
-        return {event_id: Mark(entity, entity_id) for event_id, entity, entity_id in rows}
-
-    async def _marked_themselves(self, transaction: Transaction, events: Sequence[Event]) -> dict[int, Event]:
-        """The events whose mark was left by their own record, not by a copy of it."""
-        left = await self._traces(transaction, {event.event_id for event in events})
-        return {id(event): event for event in events if _trace(event) in left}
-
     async def _without_mark(
         self, transaction: Transaction, letters: Sequence[DeadLetter]
     ) -> Sequence[DeadLetter]:
         """The letters of records that left no mark: one that was handled before is not given up now (I2)."""
-        left = await self._traces(transaction, {letter.event_id for letter in letters if letter.event_id})
-        return [letter for letter in letters if _trace(letter) not in left]
-
-    async def _traces(self, transaction: Transaction, event_ids: Collection[bytes]) -> set[Trace]:
-        """Which records have left the marks of these ids."""
-        if not event_ids:
-            return set()
-        columns = processed_events.c
-        wanted = (columns.event_id, columns.topic, columns.partition_id, columns.record_offset)
-        ids = sorted(event_ids)
-        rows = await transaction.read(self._dialect.select_in(wanted, columns.event_id, ids, lock=False))
-        return {tuple(row) for row in rows}
-
-    async def _decide_and_upsert(
-        self,
-        transaction: Transaction,
-        entity: Entity,
-        events: Sequence[Event],
-        found: set[object],
-        *,
-        again: Collection[int],
-    ) -> dict[int, Outcome]:
-        """Lock the rows of these events, fold each record's events into one row, write what won.
-
-        `again` are the events, by identity, that were handled before.
-        """
-        stored = await self._lock_rows(transaction, entity, {event.entity_id for event in events})
-        found.update((entity.name, entity_id) for entity_id in stored)
-        passed = [
-            event
-            for event in events
-            if id(event) in again and event.entity_id in stored and has_passed(stored[event.entity_id], event)
-        ]
-        outcomes = {id(event): Outcome.STALE for event in passed}
-        events_by_id = _by_entity_id(event for event in events if id(event) not in outcomes)
-        folded = [fold(stored.get(entity_id), own) for entity_id, own in events_by_id.items()]
-        await self._upsert(transaction, entity, [each.change for each in folded if each.change])
-        return outcomes | {id(event): outcome for each in folded for event, outcome in each.outcomes}
-
-    async def _lock_rows(
-        self, transaction: Transaction, entity: Entity, entity_ids: Iterable[int]
-    ) -> dict[int, RowVersion]:
-        columns = entity.table.c
-        version = (columns.version, columns.occurred_at, columns.source_partition, columns.source_offset)
-        # Every writer locks in the order of the key: no deadlocks among them.
-        query = self._dialect.select_in((columns.id, *version), columns.id, sorted(entity_ids), lock=True)
-        return {row[0]: RowVersion(*row[1:]) for row in await transaction.read(query)}
-
-    async def _upsert(self, transaction: Transaction, entity: Entity, changes: Iterable[Change]) -> None:
-        changes = sorted(changes, key=lambda change: change.entity_id)
-        for group in group_rows(changes, entity.defaults, self._now()):
-            build = self._dialect.insert if group.is_new else self._dialect.overwrite
-            await transaction.write(build(entity.table, group.columns, group.rows))
-        if entity.lines:
-            await self._replace_lines(transaction, entity.lines, changes)
-
-    async def _replace_lines(self, transaction: Transaction, lines: Lines, changes: Sequence[Change]) -> None:
-        replaced = [change for change in changes if change.lines is not None]
-        if replaced:
-            orders = [change.entity_id for change in replaced]
-            await transaction.write([self._dialect.delete_in(lines.table.c[lines.parent], orders)])
-        columns, rows = line_rows(lines, replaced)
-        if rows:
-            await transaction.write(self._dialect.insert(lines.table, columns, rows))
-
-    async def _mark(self, transaction: Transaction, fresh: Sequence[tuple[Event, Outcome]]) -> None:
-        """Mark every id, stale ones too: a plain INSERT, so that a rival's mark turns us back."""
-        if not fresh:
-            return
-        now = self._now()
-        rows = sorted(mark_row(event, outcome, now) for event, outcome in fresh)
-        await transaction.write(self._dialect.insert(processed_events, MARK_COLUMNS, rows))
+        ids = {letter.event_id for letter in letters if letter.event_id}
+        left = await self._events.traces(transaction, ids)
+        return [letter for letter in letters if trace(letter) not in left]
 
     async def _supersede(self, transaction: Transaction, marked: Sequence[Event]) -> None:
         """Close the letters of records that have a mark now: the two never stand open together (I2)."""
@@ -389,11 +292,13 @@ class SqlSink:
     async def check_writable(self, entity: str) -> None:
         """Raise `Unavailable` when a table of `entity` is locked as a whole; locked rows do not count."""
         lines = self._entities[entity].lines
-        tables = (self._entities[entity].table, *([lines.table] if lines else []), processed_events)
+        others = [lines.table] if lines else []
+        # What the sink itself does to these tables: an account may have no other right.
+        writes = (_rewrite_nothing(self._entities[entity].table), *map(_delete_nothing, others))
         try:
             async with self._database.transaction() as transaction:
-                for table in tables:
-                    await transaction.execute(_touching_nothing(table))
+                for write in (*writes, _delete_nothing(processed_events)):
+                    await transaction.execute(write)
         except TemporaryError as error:
             raise Unavailable(f"tables of {entity} are locked: {error}", part="database") from error
 
@@ -413,35 +318,15 @@ class SqlSink:
                 self._max_packet_bytes = int(limit)
 
 
-def _touching_nothing(table: Table) -> Update:
+def _rewrite_nothing(table: Table) -> Update:
     """A write that needs the table and none of its rows."""
     key = next(iter(table.primary_key))
     return update(table).where(false()).values({key.name: key})
 
 
-def _in_offset_order(*events: Event) -> list[Event]:
-    return sorted(events, key=lambda event: event.record.offset)
-
-
-def _trace(item: Event | DeadLetter) -> Trace:
-    """What the mark of this record says: its event id and its coordinates."""
-    record = item.record
-    return item.event_id, record.partition.topic, record.partition.number, record.offset
+def _delete_nothing(table: Table) -> Delete:
+    return delete(table).where(false())
 
 
 def _is_letter_of(letter: Row[Any], record: Record | None) -> bool:
     return record is not None and letter.digest == digest(record)
-
-
-def _by_entity(events: Iterable[Event]) -> dict[str, list[Event]]:
-    groups: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        groups[event.entity].append(event)
-    return groups
-
-
-def _by_entity_id(events: Iterable[Event]) -> dict[int, list[Event]]:
-    groups: dict[int, list[Event]] = defaultdict(list)
-    for event in events:
-        groups[event.entity_id].append(event)
-    return groups

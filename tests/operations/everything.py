@@ -8,13 +8,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.app import utc_now
-from service.core.errors import FenceLost
+from service.core.errors import FenceLost, TemporaryError
 from service.core.types import Action, Operation, Outcome, Partition
 from service.database import Database
 from service.entities.registry import ENTITIES
 from service.schema import require_schema
+from service.sinks.letters import SqlLetters
 from service.sinks.sql import SqlSink
 from service.stores.dead_letters import LetterFilter, count_by_status, find_letters, read_letter
 from service.stores.letter_actions import discard
@@ -36,6 +38,7 @@ async def everything(url: str) -> None:
             assert await sink.claim(partition, None, position())
             await write_entity(sink, name, partition)
         await bury_and_supersede(sink)
+        await park_and_retry(sink, database)
         await purge_marks(database)
         await reset(database)
         await read_letters(database)
@@ -58,6 +61,20 @@ async def write_entity(sink: SqlSink, entity: str, partition: Partition) -> None
     wanted = (Outcome.APPLIED, Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE, Outcome.APPLIED)
     assert tuple(outcomes) == wanted
     assert await sink.position(partition)
+
+
+async def park_and_retry(sink: SqlSink, database: Database) -> None:
+    """A record that fails for now, tried again in vain, and then applied."""
+    partition = EACH_LANE["customers"]
+    await sink.check_writable("orders")
+    late = event(7, 70)
+    parked = replace(letter(late.record, "LockTimeout"), retry_in_seconds=0)
+    await sink.apply(work(parked), lease(7, partition=partition, claim_id="d" * 32))
+    letters = SqlLetters(database, sink, utc_now)
+    (due,) = await letters.due([partition.topic], 10)
+    await letters.failed(due, TemporaryError("SQL error 1205"), 0)
+    (due,) = await letters.due([partition.topic], 10)
+    await letters.retry(due, late, Action("replay", "somebody"))
 
 
 async def bury_and_supersede(sink: SqlSink) -> None:

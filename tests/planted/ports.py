@@ -2,7 +2,8 @@
 
 They add nothing but the steps: the code under test is the service's. The steps of `StagedSink` are `before
 claim` (of a partition), `before apply`, `after apply` and `after failed apply` (of work); those of
-`StagedDatabase` `after <verb> <table>`, inside a transaction, and `after transaction`, when it is committed.
+`StagedDatabase` `after <verb> <table>`, inside a transaction, and `after transaction` (of the names of its
+statements), when it is committed.
 """
 
 from __future__ import annotations
@@ -67,12 +68,14 @@ class StagedDatabase(Database):
         async with super().transaction(seconds) as transaction:
             if self.refuse_to_wait:
                 await transaction.execute(text("SET SESSION innodb_lock_wait_timeout = 0"))
-            yield _StagedTransaction(transaction, self.steps)
-        await self.steps.reach("after transaction")
+            staged = _StagedTransaction(transaction, self.steps)
+            yield staged
+        await self.steps.reach("after transaction", staged.names)
 
 
 class _StagedTransaction(Transaction):
     def __init__(self, transaction: Transaction, steps: Steps) -> None:
+        self.names: list[str] = []
         self._transaction = transaction
         self._steps = steps
 
@@ -82,13 +85,17 @@ class _StagedTransaction(Transaction):
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         result = await self._transaction.execute(statement, parameters)
-        await self._steps.reach(f"after {_name(statement)}")
+        await self._reach(_name(statement))
         return result
 
     async def _send(self, statement: Statement) -> CursorResult[Any]:
         result = await self._transaction._send(statement)
-        await self._steps.reach(f"after {_name(statement.sql)}")
+        await self._reach(_name(statement.sql))
         return result
+
+    async def _reach(self, name: str) -> None:
+        self.names.append(name)
+        await self._steps.reach(f"after {name}")
 
 
 # The verb of a text, and the table that comes first in it.

@@ -30,6 +30,7 @@ from service.dialects import mysql_errors
 from service.dialects.dialect import Columns, Rows, Statement
 from service.dialects.mysql import MySql
 from service.entities.entity import Entity
+from service.sinks.events import EventTables
 from service.sinks.rows import RowGroup, group_rows, letter_row
 from service.sinks.sql import SqlSink
 
@@ -38,16 +39,16 @@ _SQL = "service.sinks.sql"
 
 def mark_after_the_commit(patch: pytest.MonkeyPatch) -> None:
     """`SqlSink.apply` commits, then inserts the marks in a transaction of their own."""
-    apply, mark = SqlSink.apply, SqlSink._mark
+    apply, mark = SqlSink.apply, EventTables._mark
 
     async def apply_then_mark(self: SqlSink, work: Work, lease: Lease) -> Written:
         written = await apply(self, work, lease)
         new = (Outcome.APPLIED, Outcome.STALE)
         async with self._database.transaction() as transaction:
-            await mark(self, transaction, [pair for pair in written.outcomes if pair[1] in new])
+            await mark(self._events, transaction, [pair for pair in written.outcomes if pair[1] in new])
         return written
 
-    patch.setattr(SqlSink, "_mark", _nothing)
+    patch.setattr(EventTables, "_mark", _nothing)
     patch.setattr(SqlSink, "apply", apply_then_mark)
 
 
@@ -66,7 +67,7 @@ def bury_after_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def insert_ignore_marks(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._mark` says `INSERT IGNORE`."""
+    """`EventTables._mark` says `INSERT IGNORE`."""
 
     insert = MySql.insert
 
@@ -77,7 +78,7 @@ def insert_ignore_marks(patch: pytest.MonkeyPatch) -> None:
 
 
 def insert_ignore_rows(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._upsert` says `INSERT IGNORE` for rows that are new."""
+    """`EventTables._upsert` says `INSERT IGNORE` for rows that are new."""
     insert = MySql.insert
 
     def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
@@ -99,7 +100,7 @@ def upsert_new_rows(patch: pytest.MonkeyPatch) -> None:
     def all_there(*arguments: Any) -> list[RowGroup]:
         return [replace(group, is_new=False) for group in group_rows(*arguments)]
 
-    patch.setattr(f"{_SQL}.group_rows", all_there)
+    patch.setattr("service.sinks.events.group_rows", all_there)
 
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
@@ -136,13 +137,13 @@ def version_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def ids_as_text(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._find_marks` compares ids by MySQL's default collation."""
+    """`EventTables._find_marks` compares ids by MySQL's default collation."""
     query = text(
         "SELECT entity, entity_id FROM processed_events"
         " WHERE CONVERT(event_id USING utf8mb4) COLLATE utf8mb4_general_ci = :event_id LIMIT 1"
     )
 
-    async def find(self: SqlSink, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
+    async def find(self: EventTables, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
         marks: dict[bytes, Mark] = {}
         for event in events:
             rows = await transaction.execute(query, {"event_id": event.event_id.decode()})
@@ -150,22 +151,27 @@ def ids_as_text(patch: pytest.MonkeyPatch) -> None:
                 marks[event.event_id] = Mark(row.entity, row.entity_id)
         return marks
 
-    patch.setattr(SqlSink, "_find_marks", find)
+    patch.setattr(EventTables, "_find_marks", find)
 
 
 def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._decide_and_upsert` replaces the lines of every order, whatever became of it."""
-    decide_and_upsert = SqlSink._decide_and_upsert
+    """`EventTables._decide_and_upsert` replaces the lines of every order, whatever became of it."""
+    decide_and_upsert = EventTables._decide_and_upsert
 
     async def and_lines(
-        self: SqlSink, transaction: Transaction, entity: Entity, events: Sequence[Event], found: set[object]
+        self: EventTables,
+        transaction: Transaction,
+        entity: Entity,
+        events: Sequence[Event],
+        *more: Any,
+        **still_more: Any,
     ) -> dict[int, Outcome]:
-        outcomes = await decide_and_upsert(self, transaction, entity, events, found)
+        outcomes = await decide_and_upsert(self, transaction, entity, events, *more, **still_more)
         if entity.lines:
             await self._replace_lines(transaction, entity.lines, [_with_lines(event) for event in events])
         return outcomes
 
-    patch.setattr(SqlSink, "_decide_and_upsert", and_lines)
+    patch.setattr(EventTables, "_decide_and_upsert", and_lines)
 
 
 def _with_lines(event: Event) -> Change:
@@ -173,11 +179,11 @@ def _with_lines(event: Event) -> Change:
 
 
 def remove_deleted_rows(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._upsert` deletes the row that was to become a tombstone."""
-    upsert = SqlSink._upsert
+    """`EventTables._upsert` deletes the row that was to become a tombstone."""
+    upsert = EventTables._upsert
 
     async def upsert_or_delete(
-        self: SqlSink, transaction: Transaction, entity: Entity, changes: Iterable[Change]
+        self: EventTables, transaction: Transaction, entity: Entity, changes: Iterable[Change]
     ) -> None:
         changes = list(changes)
         await upsert(self, transaction, entity, changes)
@@ -185,7 +191,7 @@ def remove_deleted_rows(patch: pytest.MonkeyPatch) -> None:
         if gone:
             await transaction.execute(delete(entity.table).where(entity.table.c.id.in_(gone)))
 
-    patch.setattr(SqlSink, "_upsert", upsert_or_delete)
+    patch.setattr(EventTables, "_upsert", upsert_or_delete)
 
 
 def commit_after_a_lock_timeout(patch: pytest.MonkeyPatch) -> None:
