@@ -12,6 +12,7 @@ What aiokafka does, and what follows from it:
   error of the membership waits until somebody polls. The interval is therefore endless (a lane may wait for
   its database for days), and a keeper polls for members without partitions.
 * Tasks that died never come back: the keeper joins the group anew then.
+* It waits more than a minute on connections that the network has swallowed: the keeper closes them.
 * `getmany` takes records out of its buffer without awaiting anything afterwards: cancelling it loses none.
   It waits for the end of a rebalance whatever its timeout says, so `fetch` has a timer of its own.
 """
@@ -31,9 +32,10 @@ from service.core.errors import NotOwner, Unavailable, UpsertdError
 from service.core.ports import AssignmentListener
 from service.core.types import Batch, GroupOffset, LogRange, Partition
 from service.sources.kafka_admin import METADATA, KafkaAdmin
+from service.sources.kafka_client import KafkaClient
 from service.sources.kafka_closing import close_consumer, hear_out_commits, is_broken
 from service.sources.kafka_errors import answered
-from service.sources.kafka_options import KafkaOptions, consumer_settings
+from service.sources.kafka_options import KafkaOptions, connection_settings, consumer_settings
 from service.sources.kafka_reading import kafka_name, take
 
 __all__ = ["KafkaOptions", "KafkaSource"]
@@ -74,7 +76,7 @@ class KafkaSource:
         self._consumer: AIOKafkaConsumer | None = None
         self._tenures: dict[Partition, _Tenure] = {}
         self._keeper: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[bool] | None = None
         self._cluster_id = ""
         self._trouble: str | None = None
 
@@ -91,8 +93,8 @@ class KafkaSource:
             raise
         self._keeper = asyncio.create_task(self._keep())
 
-    async def stop(self) -> None:
-        """Leave the group and close every connection, within seconds; never raises.
+    async def stop(self) -> str | None:
+        """Leave the group and close every connection, within seconds; never raises. See the port.
 
         The listener is not called: whoever stops a source has drained before.
         """
@@ -100,8 +102,8 @@ class KafkaSource:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
             self._keeper = None
-        await self._leave()
-        await self._admin.close()
+        has_left, _ = await asyncio.gather(self._leave(), self._admin.close())
+        return None if has_left else "the group was not told: it waits for this member's session to end"
 
     async def fetch(self, partition: Partition, max_records: int, wait_seconds: float) -> Batch:
         """Take the next records of one partition; see the port. Several lanes may fetch side by side.
@@ -187,6 +189,8 @@ class KafkaSource:
 
     async def _join(self) -> None:
         consumer = AIOKafkaConsumer(**self._settings)
+        # Not connected yet: it may as well use a client that notices silence.
+        consumer._client = KafkaClient(connection_settings(self._options))
         try:
             async with answered("join the group", self._deadline_seconds):
                 self._cluster_id = await self._admin.cluster_id()
@@ -198,15 +202,17 @@ class KafkaSource:
         # Only now: start() would wait for topics that do not exist, and fail.
         consumer.subscribe(self._options.topics, listener=_Rebalances(self, consumer))
 
-    async def _leave(self) -> None:
+    async def _leave(self) -> bool:
         consumer, self._consumer = self._consumer, None
         self._tenures.clear()
         if consumer is not None:
             self._closing = asyncio.create_task(close_consumer(consumer))
         if self._closing is not None:
             # Goes on when a stop cancels the keeper here; the stop waits for it in its turn.
-            await asyncio.shield(self._closing)
+            has_left = await asyncio.shield(self._closing)
             self._closing = None
+            return has_left
+        return True
 
     async def _keep(self) -> None:
         """Poll for a member without partitions, and join anew when aiokafka has given up."""
@@ -228,6 +234,7 @@ class KafkaSource:
         if self._consumer is None:
             await self._join()
         else:
+            self._consumer._client.close_silent()
             await _poll(self._consumer)
 
     async def _assigned(self, partitions: Collection[Partition]) -> None:

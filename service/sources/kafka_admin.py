@@ -5,7 +5,7 @@ for all callers, made when it is first needed and made anew after a failure; eve
 deadline. It reads no records and owns no partition.
 
 aiokafka's own admin client can neither list offsets nor commit, so this speaks the protocol through
-`AIOKafkaClient`, which brings connections, versions and security.
+`KafkaClient`, which brings connections, versions and security.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from aiokafka import errors as kafka_errors
-from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.api import Response
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
@@ -27,6 +26,7 @@ from aiokafka.structs import TopicPartition
 
 from service.core.errors import Unavailable
 from service.core.types import GroupOffset, LogRange, Partition
+from service.sources.kafka_client import KafkaClient
 from service.sources.kafka_closing import finishes
 from service.sources.kafka_errors import answered
 from service.sources.kafka_options import KafkaOptions, connection_settings
@@ -58,7 +58,7 @@ class KafkaAdmin:
         self._topics = options.topics
         self._settings = connection_settings(options)
         self._deadline_seconds = deadline_seconds
-        self._client: AIOKafkaClient | None = None
+        self._client: KafkaClient | None = None
         self._connecting = asyncio.Lock()
         self._closing: set[asyncio.Task[bool]] = set()
 
@@ -75,7 +75,7 @@ class KafkaAdmin:
     async def cluster_id(self) -> str:
         """The id of the cluster; empty where the broker has none."""
 
-        async def question(client: AIOKafkaClient) -> str:
+        async def question(client: KafkaClient) -> str:
             return str((await _metadata(client, ())).cluster_id or "")
 
         return await self._ask("cluster id", question)
@@ -83,7 +83,7 @@ class KafkaAdmin:
     async def topic_partitions(self, topic: str) -> tuple[Partition, ...]:
         """The partitions of `topic` in order; none when it does not exist."""
 
-        async def question(client: AIOKafkaClient) -> tuple[Partition, ...]:
+        async def question(client: KafkaClient) -> tuple[Partition, ...]:
             await _metadata(client, (topic,))
             numbers = client.cluster.partitions_for_topic(topic) or ()
             return tuple(Partition(topic, number) for number in sorted(numbers))
@@ -97,7 +97,7 @@ class KafkaAdmin:
     async def group_offsets(self, partitions: Collection[Partition]) -> dict[Partition, GroupOffset]:
         """The group's offsets; partitions without one are left out."""
 
-        async def question(client: AIOKafkaClient) -> dict[Partition, GroupOffset]:
+        async def question(client: KafkaClient) -> dict[Partition, GroupOffset]:
             request = OffsetFetchRequest(self._group_id, _by_topic({p: p.number for p in partitions}))
             response = await client.send(await self._coordinator(client), request)
             _raise_for(response.error_code)
@@ -115,7 +115,7 @@ class KafkaAdmin:
     async def log_ranges(self, partitions: Collection[Partition]) -> dict[Partition, LogRange]:
         """Log ranges in one go; partitions that have no leader now are left out."""
 
-        async def question(client: AIOKafkaClient) -> dict[Partition, LogRange]:
+        async def question(client: KafkaClient) -> dict[Partition, LogRange]:
             first = await _list_offsets(client, partitions, _EARLIEST)
             ends = await _list_offsets(client, partitions, _LATEST)
             return {p: LogRange(first[p], ends[p]) for p in partitions if p in first and p in ends}
@@ -125,7 +125,7 @@ class KafkaAdmin:
     async def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """The ends alone, for lag; partitions that have no leader now are left out."""
 
-        async def question(client: AIOKafkaClient) -> dict[Partition, int]:
+        async def question(client: KafkaClient) -> dict[Partition, int]:
             return await _list_offsets(client, partitions, _LATEST)
 
         return await self._ask("log ends", question)
@@ -133,7 +133,7 @@ class KafkaAdmin:
     async def member_count(self) -> int:
         """How many members the group has; 0 also for a group that Kafka does not know."""
 
-        async def question(client: AIOKafkaClient) -> int:
+        async def question(client: KafkaClient) -> int:
             response = await client.send(
                 await self._coordinator(client), DescribeGroupsRequest([self._group_id])
             )
@@ -149,7 +149,7 @@ class KafkaAdmin:
         The broker refuses it while the group has members, whatever was asked before: `NotOwner`.
         """
 
-        async def question(client: AIOKafkaClient) -> None:
+        async def question(client: KafkaClient) -> None:
             commits = {p: (p.number, offset, METADATA) for p, offset in offsets.items()}
             request = OffsetCommitRequest(
                 self._group_id, _NO_GENERATION, _NO_MEMBER, _BROKERS_RETENTION, _by_topic(commits)
@@ -161,15 +161,16 @@ class KafkaAdmin:
 
         await self._ask("commit for a stopped group", question)
 
-    async def _ask(self, what: str, question: Callable[[AIOKafkaClient], Awaitable[Answer]]) -> Answer:
+    async def _ask(self, what: str, question: Callable[[KafkaClient], Awaitable[Answer]]) -> Answer:
         try:
             async with answered(what, self._deadline_seconds):
                 return await self._ask_until_answered(question)
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError):
+            # Who asked may have lost patience before we did: on this connection it would be the same again.
             self._drop(self._client)
             raise
 
-    async def _ask_until_answered(self, question: Callable[[AIOKafkaClient], Awaitable[Answer]]) -> Answer:
+    async def _ask_until_answered(self, question: Callable[[KafkaClient], Awaitable[Answer]]) -> Answer:
         while True:
             client = None
             try:
@@ -184,10 +185,10 @@ class KafkaAdmin:
                     self._drop(client)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _connected(self) -> AIOKafkaClient:
+    async def _connected(self) -> KafkaClient:
         async with self._connecting:
             if self._client is None:
-                client = AIOKafkaClient(**self._settings)
+                client = KafkaClient(self._settings)
                 try:
                     await client.bootstrap()
                     # Without topics its refresh would ask for all topics of the cluster. Waited for, because
@@ -199,24 +200,24 @@ class KafkaAdmin:
                 self._client = client
             return self._client
 
-    def _drop(self, client: AIOKafkaClient | None) -> None:
+    def _drop(self, client: KafkaClient | None) -> None:
         if client is not None and client is self._client:
             self._client = None
             self._close(client)
 
-    def _close(self, client: AIOKafkaClient) -> None:
+    def _close(self, client: KafkaClient) -> None:
         closing = asyncio.create_task(finishes(client.close(), _CLOSE_SECONDS))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    async def _coordinator(self, client: AIOKafkaClient) -> int:
+    async def _coordinator(self, client: KafkaClient) -> int:
         request = FindCoordinatorRequest(self._group_id, _GROUP_COORDINATOR)
         response = await client.send(client.get_random_node(), request)
         _raise_for(response.error_code)
         return int(response.coordinator_id)
 
 
-async def _metadata(client: AIOKafkaClient, topics: Iterable[str]) -> Response:
+async def _metadata(client: KafkaClient, topics: Iterable[str]) -> Response:
     """Fresh metadata of `topics` (none: the brokers alone), also kept in the client's cluster."""
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
     response = await client.send(client.get_random_node(), request)
@@ -225,7 +226,7 @@ async def _metadata(client: AIOKafkaClient, topics: Iterable[str]) -> Response:
 
 
 async def _list_offsets(
-    client: AIOKafkaClient, partitions: Collection[Partition], which: int
+    client: KafkaClient, partitions: Collection[Partition], which: int
 ) -> dict[Partition, int]:
     await _metadata(client, {partition.topic for partition in partitions})
     by_leader: dict[int, dict[Partition, tuple[int, int]]] = defaultdict(dict)

@@ -33,16 +33,21 @@ async def finishes(work: Coroutine[object, object, object], seconds: float) -> b
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-async def close_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Leave the group and end every task and connection of `consumer`, within seconds."""
-    member = _membership(consumer)
+async def close_consumer(consumer: AIOKafkaConsumer) -> bool:
+    """Leave the group and end every task and connection of `consumer`, within seconds.
+
+    False: the group did not hear of it, and waits for this member until its session ends.
+    """
+    coordinator, member = consumer._coordinator, _membership(consumer)
+    has_joined = coordinator is not None and coordinator.generation > 0
     if await finishes(consumer.stop(), STOP_SECONDS):
-        return
+        # A request to a coordinator that fails makes aiokafka forget who it is.
+        return not has_joined or coordinator.coordinator_id is not None
     log.warning("the Kafka consumer did not stop by itself: ending it by hand")
-    if member is not None:
-        await finishes(_leave(consumer, *member), _STEP_SECONDS)
+    has_left = member is not None and await finishes(_leave(consumer, *member), _STEP_SECONDS)
     await _end(background_tasks(consumer))
     await finishes(consumer._client.close(), _STEP_SECONDS)
+    return has_left or not has_joined
 
 
 def background_tasks(consumer: AIOKafkaConsumer) -> list[asyncio.Task[object]]:

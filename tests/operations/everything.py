@@ -101,7 +101,7 @@ async def reset(database: Database) -> None:
 
 async def read_letters(database: Database) -> None:
     """What the monitor counts and `upsertd dead-letters` shows."""
-    assert await count_by_status(database) == {"dead": 1, "superseded": 1}
+    assert await count_by_status(database) == {"dead": 1, "replayed": 1, "superseded": 1}
     found = [each async for each in find_letters(database, LetterFilter(), None)]
     assert await read_letter(database, found[0].id)
 
@@ -123,4 +123,4 @@ async def purge_letters(database: Database) -> None:
     """As above, with what was done to them."""
     purge = LetterPurge(database, timedelta(0), utc_now)
     purge.begin()
-    assert (await purge.step(100)).removed == 2
+    assert (await purge.step(100)).removed == 3
