@@ -91,6 +91,8 @@ consumer_positions = Table(
     Column("cache_namespace", String(32), nullable=False),
     Column("cluster_id", String(64)),
     Column("updated_at", _time(), nullable=False),
+    # Where `cache_namespace` begins: what a jump passed over lies below it and was never handled.
+    Column("handled_from", BigInteger, nullable=False, server_default="0"),
     **_BINARY,
 )
 

@@ -1,4 +1,6 @@
-"""Dead letters that are tried again: the cluster they came from, a corrected value, and who did what.
+"""Dead letters that are tried again, with the cluster they came from, a corrected value, and who did what.
+
+Positions say where their cache namespace begins: 0 for those that are there.
 
 MySQL commits after every statement. Run again after a crash in the middle, this goes on where it stopped.
 """
@@ -23,14 +25,17 @@ def upgrade() -> None:
     add_column(
         "dead_letters", "corrected_value", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
     )
+    add_column("consumer_positions", "handled_from", sa.BigInteger(), nullable=False, server_default="0")
     create_actions()
 
 
 def downgrade() -> None:
     op.drop_table("dead_letter_actions", if_exists=True)
-    for name in ("corrected_value", "cluster_id"):
-        if is_printed() or has_column("dead_letters", name):
-            op.drop_column("dead_letters", name)
+    added = {"consumer_positions": ["handled_from"], "dead_letters": ["corrected_value", "cluster_id"]}
+    for table, names in added.items():
+        for name in names:
+            if is_printed() or has_column(table, name):
+                op.drop_column(table, name)
 
 
 def create_actions() -> None:
@@ -55,9 +60,9 @@ def create_actions() -> None:
         op.create_index(name, "dead_letter_actions", ["letter_id"])
 
 
-def add_column(table: str, name: str, kind: TypeEngine[Any]) -> None:
+def add_column(table: str, name: str, kind: TypeEngine[Any], **options: Any) -> None:
     if is_printed() or not has_column(table, name):
-        op.add_column(table, sa.Column(name, kind))
+        op.add_column(table, sa.Column(name, kind, **options))
 
 
 def has_column(table: str, name: str) -> bool:

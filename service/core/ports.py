@@ -124,7 +124,7 @@ class ProcessedCache(Protocol):
     async def seen(self, events: Sequence[Event], lease: Lease) -> frozenset[bytes]:
         """The ids of `events` that count as a hit under `lease`.
 
-        A hit has the lease's namespace, an offset below the lease's `handled_offset` and the event's
+        A hit has the lease's namespace, an offset that the lease says was handled under it, and the event's
         entity id; everything else is a miss.
         """
 

@@ -169,13 +169,14 @@ class StoredPosition(Struct, frozen=True):
     owner: str | None
     cache_namespace: str
     cluster_id: str | None
+    handled_from: int = 0
 
 
 class Lease(Struct, frozen=True):
     """The right to write a partition: it holds while SQL has this claim and this position.
 
-    `expected` is the position that SQL has confirmed. Everything below `handled_offset` was handled under
-    `cache_namespace`: both say which cache entries count.
+    `expected` is the position that SQL has confirmed. Everything from `handled_from` up to, not including,
+    `handled_offset` was handled under `cache_namespace`: the three say which cache entries count.
     """
 
     partition: Partition
@@ -183,11 +184,13 @@ class Lease(Struct, frozen=True):
     expected: int
     handled_offset: int
     cache_namespace: str
+    handled_from: int = 0
 
     def moved_to(self, position: int) -> Lease:
         """The lease after a transaction that took the position to `position`."""
         handled = max(self.handled_offset, position)
-        return Lease(self.partition, self.claim_id, position, handled, self.cache_namespace)
+        namespace = (self.cache_namespace, self.handled_from)
+        return Lease(self.partition, self.claim_id, position, handled, *namespace)
 
 
 class Work(Struct, frozen=True):

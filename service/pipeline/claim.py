@@ -99,10 +99,12 @@ def claimed_position(
 ) -> StoredPosition:
     """The position's row as a claim writes it: a fresh claim id, and a namespace that fits the start.
 
-    The namespace changes only where the position jumps over records or begins anew. A reset backwards
-    keeps it and `handled_offset`, so that a replay still hits the cache.
+    The namespace changes only where the position jumps over records or begins anew, after a restore too:
+    what the database has forgotten may come to another end this time. A reset backwards keeps it and `handled_offset`, so that a replay still hits the cache; but what a jump passed over was
+    never handled: `handled_from` says where the namespace begins.
     """
-    anew = stored is None or start.anew or start.offset > stored.handled_offset
+    is_restored = start.kind is StartKind.RESTORED
+    anew = stored is None or start.anew or is_restored or start.offset > stored.handled_offset
     return StoredPosition(
         next_offset=start.offset,
         handled_offset=start.offset if anew or stored is None else stored.handled_offset,
@@ -111,4 +113,5 @@ def claimed_position(
         owner=owner,
         cache_namespace=secrets.token_hex(8) if anew or stored is None else stored.cache_namespace,
         cluster_id=cluster_id,
+        handled_from=start.offset if anew or stored is None else stored.handled_from,
     )

@@ -81,6 +81,9 @@ class Lane(Patience):
         except NotOwner as reason:
             self._pause("unassigned", str(reason))
         except Drained:
+            # Nobody waits for a claim or for new records, but a batch in hand is left to the next owner.
+            if self.step in ("process", "position"):
+                self.unfinished = f"{self.step}: {self.detail}"
             log.info("drained before the step was done", partition=str(self.partition), step=self.step)
 
     async def _hold(self) -> None:
@@ -122,8 +125,9 @@ class Lane(Patience):
             return None
         if stored is not None and stored.owner == OPERATOR:
             # Before the claim forgets whose word this is: what the group's offset says would count again.
-            await self._source.commit(self.partition, start.offset)
-            group = GroupOffset(start.offset, ours=True)
+            # Never where the claim goes on from (the log may have lost this offset): SQL is not there yet.
+            await self._source.commit(self.partition, stored.next_offset)
+            group = GroupOffset(stored.next_offset, ours=True)
         claimed = claimed_position(stored, start, cluster_id, self._owner)
         if not await self._route.sink.claim(self.partition, stored, claimed):
             await self._wait_for(CLAIM_AGAIN_SECONDS)  # somebody was faster: look again
@@ -138,6 +142,7 @@ class Lane(Patience):
             start.offset,
             claimed.handled_offset,
             claimed.cache_namespace,
+            claimed.handled_from,
         )
 
     async def _halt(self, halt: Halt) -> None:
@@ -257,6 +262,7 @@ class Lane(Patience):
         except Unavailable as error:
             log.warning("offset not committed", partition=str(self.partition), reason=str(error))
             self._commit_from = self._loop_time() + COMMIT_AGAIN_SECONDS
+            self.unfinished = f"commit: {error}" if self._draining else None
             self._route.observe.committed("unavailable")
         else:
             self._committed = offset

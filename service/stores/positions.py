@@ -101,6 +101,7 @@ def position_after_reset(before: StoredPosition | None, target: Target) -> Store
         next_offset=target.offset,
         # Nothing that was handled before counts any more, and no cache entry of that time is a hit.
         handled_offset=target.offset,
+        handled_from=target.offset,
         cache_namespace=secrets.token_hex(8),
         # The owner's fence fails from now on.
         claim_id=secrets.token_hex(16),

@@ -151,7 +151,7 @@ def _value(event: Event, lease: Lease) -> bytes:
 
 
 def _fits(value: object, event: Event, lease: Lease) -> bool:
-    """Whether `value` is what a lane with this namespace wrote for this entity below `handled_offset`."""
+    """Whether `value` is what a lane wrote in this namespace for this entity, of a record handled in SQL."""
     prefix = b"%s:" % lease.cache_namespace.encode()
     suffix = b":%d" % event.entity_id
     if not isinstance(value, bytes) or not (value.startswith(prefix) and value.endswith(suffix)):
@@ -160,7 +160,7 @@ def _fits(value: object, event: Event, lease: Lease) -> bool:
     # Nineteen digits hold every offset; int() alone would also take "+5", " 5", "5_0" and "05".
     if not offset.isdigit() or len(offset) > 19 or (offset[:1] == b"0" and offset != b"0"):
         return False
-    return int(offset) < lease.handled_offset
+    return lease.handled_from <= int(offset) < lease.handled_offset
 
 
 def _entries(events: Sequence[Event], lease: Lease) -> list[Event]:

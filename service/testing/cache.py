@@ -76,6 +76,6 @@ class InMemoryProcessedCache:
         return (
             found is not None
             and found["namespace"] == lease.cache_namespace.encode()
-            and int(found["offset"]) < lease.handled_offset
+            and lease.handled_from <= int(found["offset"]) < lease.handled_offset
             and found["entity_id"] == str(event.entity_id).encode()
         )

@@ -164,6 +164,7 @@ class TestHits:
             pytest.param(replace(LEASE, handled_offset=3), id="offset-at-the-handled-offset"),
             pytest.param(replace(LEASE, handled_offset=2), id="offset-above-the-handled-offset"),
             pytest.param(replace(LEASE, handled_offset=0), id="nothing-handled"),
+            pytest.param(replace(LEASE, handled_from=4), id="passed-over-by-a-jump"),
         ],
     )
     async def test_another_lease_misses(self, subject: Subject, lease: Lease) -> None:
@@ -405,6 +406,7 @@ leases = st.builds(
     expected=st.just(0),
     handled_offset=st.integers(0, 7),
     cache_namespace=st.sampled_from(["5eed", "0ther"]),
+    handled_from=st.integers(0, 3),
 )
 steps = st.lists(
     st.builds(Remember, batches, leases) | st.builds(Ask, batches, leases) | st.builds(Flush), max_size=25
@@ -440,5 +442,7 @@ def counts(entry: tuple[str, int, int] | None, asked: Event, lease: Lease) -> bo
         return False
     namespace, offset, entity_id = entry
     return (
-        namespace == lease.cache_namespace and offset < lease.handled_offset and entity_id == asked.entity_id
+        namespace == lease.cache_namespace
+        and lease.handled_from <= offset < lease.handled_offset
+        and entity_id == asked.entity_id
     )

@@ -14,12 +14,11 @@ from itertools import chain, islice
 
 from tests.e2e.hostile import CANARY
 from tests.e2e.messages import TABLES, Change, Place
-from tests.e2e.oracle import Letter, Mark, Model, Row
+from tests.e2e.oracle import OPEN, Letter, Mark, Model, Row
 from tests.e2e.world import CACHE_PREFIX, Fields, Observed, Progress, World, observe
 
 _MOST = 40  # differences worth reading
 _ENTITIES = {**{entity: entity for entity in TABLES}, **{table: entity for entity, table in TABLES.items()}}
-_OPEN = ("retrying", "dead")
 
 
 async def verify(model: Model, world: World) -> list[str]:
@@ -162,7 +161,7 @@ def _headers(stored: Fields) -> list[tuple[str, str | None]]:
 def _both_open_and_marked(marks: dict[Place, Fields], letters: list[Fields]) -> Iterator[str]:
     for letter in letters:
         place = place_of(letter)
-        if letter["status"] in _OPEN and place in marks:
+        if letter["status"] in OPEN and place in marks:
             yield f"I2 a mark and an open dead letter ({letter['status']}) of the record at {place}"
 
 
@@ -180,11 +179,14 @@ def _progress_differences(progress: Progress) -> Iterator[str]:
 
 def _cache_differences(seen: Observed) -> Iterator[str]:
     """An entry that some lane would take for a hit must have a mark of the same record."""
-    handled = {p.cache_namespace.encode(): p.handled_offset for p in seen.progress.positions.values()}
+    handled = {
+        position.cache_namespace.encode(): range(position.handled_from, position.handled_offset)
+        for position in seen.progress.positions.values()
+    }
     owners = {mark["event_id"]: mark["entity_id"] for mark in seen.marks}
     for key, value in sorted(seen.cache.items()):
         namespace, offset, entity_id = _entry(value)
-        if offset >= handled.get(namespace, -1):
+        if offset not in handled.get(namespace, ()):
             continue
         event_id = key.removeprefix(CACHE_PREFIX)
         if owners.get(event_id) != entity_id:

@@ -57,6 +57,7 @@ class StoredPosition(NamedTuple):
     next_offset: int
     handled_offset: int
     cache_namespace: str
+    handled_from: int = 0
 
 
 @dataclass(slots=True)
@@ -111,7 +112,8 @@ async def read_progress(world: World) -> Progress:
         for row in select(connection, sql, world.group_id):
             log = Log(str(row["topic"]), _int(row["partition_id"]))
             offsets = _int(row["next_offset"]), _int(row["handled_offset"])
-            progress.positions[log] = StoredPosition(*offsets, str(row["cache_namespace"]))
+            namespace = str(row["cache_namespace"]), _int(row["handled_from"])
+            progress.positions[log] = StoredPosition(*offsets, *namespace)
     return progress
 
 

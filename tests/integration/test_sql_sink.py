@@ -28,6 +28,7 @@ from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 from service.pipeline.process import Route, process
+from service.sinks.events import EventTables
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -362,6 +363,12 @@ class Rivalled(SqlSink):
 
     def __init__(self, world: SqlWorld, overtaken: Sequence[Event]) -> None:
         super().__init__(world.database, ENTITIES, GROUP, lambda: NOON)
+        self._events = _Overtaken(world, overtaken)
+
+
+class _Overtaken(EventTables):
+    def __init__(self, world: SqlWorld, overtaken: Sequence[Event]) -> None:
+        super().__init__(world.database.dialect, ENTITIES, lambda: NOON)
         self._rival = world.database
         self._overtaken = list(overtaken)
 

@@ -220,7 +220,7 @@ BUGS = (
         "An entry counts whatever offset it names: a restored database loses what Redis remembers.",
         "the offset lies below the confirmed `handled_offset`",
         in_cache.any_offset,
-        positions.restored_backup,
+        positions.restored_backup_that_nobody_notices,
         "I2",
     ),
     Bug(
@@ -237,6 +237,14 @@ BUGS = (
         "the namespace changes when a position jumps over records or begins anew",
         in_pipeline.keep_the_namespace,
         positions.restored_and_reset_forth_and_back,
+        "I2",
+    ),
+    Bug(
+        "hit-before-the-beginning",
+        "An entry counts though an operator's jump passed over its record: a backup of then loses it.",
+        "the offset lies at or above `handled_from`, where the namespace begins",
+        in_cache.any_beginning,
+        positions.reset_forth_and_back_and_restored,
         "I2",
     ),
     Bug(

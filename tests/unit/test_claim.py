@@ -167,7 +167,7 @@ class TestClaimedPosition:
         ("stored", "start", "handled", "anew"),
         [
             pytest.param(position(50), Start(50, StartKind.STORED), 50, False, id="where-it-stood"),
-            pytest.param(position(50), Start(50, StartKind.RESTORED), 50, False, id="restored"),
+            pytest.param(position(50), Start(50, StartKind.RESTORED), 50, True, id="restored"),
             pytest.param(position(50), Start(20, StartKind.RESET), 50, False, id="reset-backward"),
             pytest.param(position(20, handled=50), Start(20, StartKind.STORED), 50, False, id="replaying"),
             pytest.param(
@@ -187,7 +187,7 @@ class TestClaimedPosition:
             pytest.param(None, Start(60, StartKind.RESET), 60, True, id="reset-without-a-position"),
         ],
     )
-    def test_the_namespace_changes_only_where_records_are_jumped_over(
+    def test_the_namespace_changes_only_where_the_cache_may_be_wrong(
         self, stored: StoredPosition | None, start: Start, handled: int, anew: bool
     ) -> None:
         """Otherwise the cache keeps its hits; `handled_offset` never goes down under one namespace."""
@@ -195,3 +195,11 @@ class TestClaimedPosition:
         assert claimed.next_offset == start.offset
         assert claimed.handled_offset == handled
         assert (claimed.cache_namespace != "5eed") == anew
+        assert claimed.handled_from == (start.offset if anew else 0)
+
+    def test_what_a_jump_passed_over_was_never_handled(self) -> None:
+        """Forward and back: after a restore an entry of theirs may be all that is left of a record."""
+        forth = claimed_position(position(50), Start(80, StartKind.RESET), "cluster", "host:1")
+        back = claimed_position(forth, Start(20, StartKind.RESET), "cluster", "host:1")
+        assert (back.handled_from, back.handled_offset) == (80, 80)
+        assert back.cache_namespace == forth.cache_namespace

@@ -34,11 +34,20 @@ def any_offset(patch: pytest.MonkeyPatch) -> None:
 
 
 def any_namespace(patch: pytest.MonkeyPatch) -> None:
-    """`processed_cache._fits` takes every namespace for the lane's."""
+    """`processed_cache._fits` takes every namespace for the lane's, from its beginning on."""
 
     def fits(value: object, event: Event, lease: Lease) -> bool:
         namespace = value.split(b":")[0].decode() if isinstance(value, bytes) else ""
-        return _fits(value, event, replace(lease, cache_namespace=namespace))
+        return _fits(value, event, replace(lease, cache_namespace=namespace, handled_from=0))
+
+    patch.setattr(processed_cache, "_fits", fits)
+
+
+def any_beginning(patch: pytest.MonkeyPatch) -> None:
+    """`processed_cache._fits` does not compare the offset with `handled_from`."""
+
+    def fits(value: object, event: Event, lease: Lease) -> bool:
+        return _fits(value, event, replace(lease, handled_from=0))
 
     patch.setattr(processed_cache, "_fits", fits)
 

@@ -131,11 +131,13 @@ def every_offset_is_ours(patch: pytest.MonkeyPatch) -> None:
 
 
 def keep_the_namespace(patch: pytest.MonkeyPatch) -> None:
-    """`claimed_position` keeps the namespace of the row that was there."""
+    """`claimed_position` keeps the namespace of the row that was there, and where it begins."""
 
     def claim(stored: StoredPosition | None, start: Start, cluster_id: str, owner: str) -> StoredPosition:
         claimed = claimed_position(stored, start, cluster_id, owner)
-        return replace(claimed, cache_namespace=stored.cache_namespace) if stored else claimed
+        if stored is None:
+            return claimed
+        return replace(claimed, cache_namespace=stored.cache_namespace, handled_from=stored.handled_from)
 
     patch.setattr(partition, "claimed_position", claim)
 
