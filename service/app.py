@@ -139,8 +139,8 @@ class Service:
             monitor.cancel()
             purging.cancel()
             self.http.stop()
-        for lane in unfinished:
-            log.error("not drained in time", lane=lane)
+        for what in unfinished:
+            log.error("not drained in time", what=what)
         log.info("stopped")
         return 1 if unfinished else 0
 

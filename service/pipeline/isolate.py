@@ -53,17 +53,27 @@ async def apply_isolated(
     """
     retries = retries or RetryPolicy()
     parts = [work]
+    suspect: Work | None = None
     while parts:
         part = parts.pop()
         # A part has failed as a piece of the whole already: looking for the culprit takes long enough.
-        attempts = ATTEMPTS if part is work or _is_single(part) else 1
+        attempts = ATTEMPTS if (part is work or _is_single(part)) and part is not suspect else 1
         try:
             written = await _attempt(part, lease, sink, progress, attempts)
         except (PermanentError, TemporaryError, ConnectionLost) as error:
-            if isinstance(error, TemporaryError) and _is_single(part) and part.events:
+            if isinstance(error, TemporaryError):
+                progress.retrying(error)  # now: looking at the tables may take as long as the attempt did
+            # At once, because a table that is locked as a whole would fail every part, down to the last; and
+            # once more before a record is parked for it.
+            if isinstance(error, TemporaryError) and (part is work or _is_single(part)) and part.events:
                 await sink.check_writable(part.events[0].entity)
+                if _is_single(part) and part is not suspect:
+                    # Its tables may have been locked until a moment ago: that would be no record's fault.
+                    suspect = part
+                    parts.append(part)
+                    continue
             parts.extend(reversed(divide(part, error, retries)))
-            if not isinstance(error, PermanentError):
+            if isinstance(error, ConnectionLost):
                 progress.retrying(error)
             continue
         lease = lease.moved_to(part.end)

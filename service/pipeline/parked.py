@@ -14,7 +14,7 @@ from itertools import islice
 from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
 from service.core.ports import Decode, Letters
 from service.core.types import Action, Event, OpenLetter, Outcome, Record
-from service.pipeline.isolate import ATTEMPTS
+from service.pipeline.isolate import ATTEMPTS, ATTEMPTS_SECONDS
 from service.pipeline.observe import Observer
 from service.pipeline.process import unforeseen
 from service.pipeline.retry import RetryPolicy, jittered_delays
@@ -22,6 +22,8 @@ from service.telemetry.logging import get_logger
 
 ROUND_SECONDS = 2.0
 ROUND_LETTERS = 100
+# So many that cannot be tried end a round: each may have waited for seconds.
+ROUND_REFUSALS = 3
 
 log = get_logger(__name__)
 
@@ -53,33 +55,52 @@ class Retrier:
         self._letters = letters
         self._topics = topics
         self._policy = policy
+        self._refused: set[int] = set()
 
     async def run(self) -> None:
         """Look for due letters again and again, until cancelled; what is in flight then is rolled back."""
         while True:
-            found = 0
+            settled = 0
             try:
-                found = await self.round()
+                settled = await self.round()
             except (Unavailable, TemporaryError) as error:
                 log.debug("retries wait", reason=str(error))
             except Exception:
                 log.exception("unexpected error", step="retry")
-            if found < ROUND_LETTERS:
+            if settled < ROUND_LETTERS:
                 await asyncio.sleep(ROUND_SECONDS)
 
     async def round(self) -> int:
-        """Try what is due now, at most `ROUND_LETTERS`; returns how many there were. Raises `Unavailable`."""
+        """Try what is due now, at most `ROUND_LETTERS`; returns how many came to something.
+
+        One that cannot be tried (its table is locked, say) comes last the next time: it holds up no other.
+        After a few of them it is the database that is away. Raises `Unavailable`.
+        """
         due = await self._letters.due(tuple(self._topics), ROUND_LETTERS)
-        for letter in due:
-            topic = self._topics[letter.record.partition.topic]
-            topic.observe.retried()
-            again = await try_again(letter, topic.decode, self._letters, self._policy)
-            _tell(letter, again)
-            if again.outcome is not None:
-                topic.observe.settled(again.outcome)
-            elif again.error is not None and again.retry_in_seconds is None:
-                topic.observe.settled(Outcome.DEAD)
-        return len(due)
+        self._refused &= {letter.id for letter in due}
+        settled = refused = 0
+        for letter in sorted(due, key=lambda each: each.id in self._refused):
+            try:
+                settled += await self._try(letter)
+            except (Unavailable, TemporaryError) as error:
+                log.debug("retry refused", letter=letter.id, reason=str(error))
+                self._refused.add(letter.id)
+                refused += 1
+                if refused == ROUND_REFUSALS:
+                    break
+        return settled
+
+    async def _try(self, letter: OpenLetter) -> bool:
+        """Whether it came to something: an outcome, or one more failure."""
+        topic = self._topics[letter.record.partition.topic]
+        topic.observe.retried()
+        again = await try_again(letter, topic.decode, self._letters, self._policy)
+        _tell(letter, again)
+        if again.outcome is not None:
+            topic.observe.settled(again.outcome)
+        elif again.error is not None and again.retry_in_seconds is None:
+            topic.observe.settled(Outcome.DEAD)
+        return again.outcome is not None or again.error is not None
 
 
 async def try_again(
@@ -119,11 +140,18 @@ def decoded(record: Record, decode: Decode) -> Event:
 
 
 async def _retry(letter: OpenLetter, event: Event, letters: Letters, action: Action | None) -> Outcome:
-    """Run the transaction a few times where that may help: a deadlock is no failure yet."""
+    """Run the transaction a few times, and for some seconds: a deadlock is no failure yet.
+
+    One that has waited for a lock was patient already, and others are due.
+    """
+    now = asyncio.get_running_loop().time
+    patient_until = now() + ATTEMPTS_SECONDS
     for delay_seconds in islice(jittered_delays(), ATTEMPTS - 1):
         try:
             return await letters.retry(letter, event, action)
         except TemporaryError:
+            if now() >= patient_until:
+                raise
             await asyncio.sleep(delay_seconds)
     return await letters.retry(letter, event, action)
 

@@ -19,7 +19,7 @@ from service.core.errors import (
 from service.core.types import Partition
 from service.pipeline.flood import Flooded
 from service.pipeline.observe import Observer
-from service.pipeline.retry import jittered_delays
+from service.pipeline.retry import FIRST_DELAY_SECONDS, jittered_delays
 from service.telemetry.logging import get_logger
 
 Result = TypeVar("Result")
@@ -36,6 +36,7 @@ class Patience:
     `paused` names why it does not move (`claiming`, `halted`, `flood`, `database`, `kafka`, `temporary`,
     `error`, `unassigned`) or is None, with `detail` for people, since `paused_at`; `step` says what it is
     doing, `moved_at` when it last got ahead or had nothing left to read (both in the loop's time).
+    `unfinished` says what a drain had to leave undone, and why; None: nothing.
     """
 
     def __init__(self, partition: Partition, observe: Observer) -> None:
@@ -43,6 +44,7 @@ class Patience:
         self.step = "claim"
         self.paused: str | None = None
         self.detail = ""
+        self.unfinished: str | None = None
         self.moved_at = self.paused_at = self._loop_time()
         self._observe = observe
         self._draining = False
@@ -74,6 +76,7 @@ class Patience:
         """
         self.step = step
         for delay_seconds in jittered_delays():
+            begun = self._loop_time()
             try:
                 result = await attempt()
             except (FenceLost, Flooded, NotOwner, OffsetOutOfRange, Drained):
@@ -91,7 +94,9 @@ class Patience:
             # Few objects that hold a lot: an exception, its frames, and in these a batch and its statements.
             # They are young; a whole collection would go through everything that lives.
             gc.collect(1)
-            await self._wait_for(delay_seconds)
+            # An attempt that was silent for long has been a wait already.
+            waited_seconds = self._loop_time() - begun
+            await self._wait_for(max(FIRST_DELAY_SECONDS, delay_seconds - waited_seconds))
             if self._draining:
                 raise Drained
         raise AssertionError("the delays have no end")

@@ -19,6 +19,8 @@ from service.telemetry.logging import get_logger
 # A rebalance waits for us; the group's rebalance timeout is far longer.
 REVOKE_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
+# What leaving a group takes that does not answer; a stop keeps it back from the lanes.
+LEAVE_SECONDS = 6.0
 
 log = get_logger(__name__)
 
@@ -50,13 +52,13 @@ class Consumer:
                 return
 
     async def stop(self, seconds: float) -> tuple[str, ...]:
-        """Drain every lane, leave the group; names the lanes that could not finish within `seconds`."""
+        """Drain every lane and leave the group within `seconds`; says what was not finished, and why."""
         self._stopping = True
-        unfinished = await self._drain(tuple(self._lanes), seconds)
+        unfinished = await self._drain(tuple(self._lanes), max(seconds / 2, seconds - LEAVE_SECONDS))
         if self._leaving:  # a rebalance drains these, and cuts them off in time
             await asyncio.wait(self._leaving, timeout=REVOKE_SECONDS + CANCEL_SECONDS)
-        await self._source.stop()
-        return unfinished
+        trouble = await self._source.stop()
+        return unfinished if trouble is None else (*unfinished, trouble)
 
     async def on_assigned(self, partitions: Collection[Partition]) -> None:
         """Start a lane for each partition."""
@@ -82,9 +84,8 @@ class Consumer:
             return ()
         self._leaving |= tasks
         _done, pending = await asyncio.wait(tasks, timeout=seconds)
-        unfinished = tuple(
-            f"{partition} at {lane.step}" for partition, (lane, task) in leaving.items() if task in pending
-        )
+        left = (_left_undone(lane, in_time=task not in pending) for lane, task in leaving.values())
+        unfinished = tuple(each for each in left if each)
         for task in pending:
             task.cancel()
         if pending:
@@ -94,6 +95,13 @@ class Consumer:
         for lane, _task in leaving.values():
             lane.forget()
         return unfinished
+
+
+def _left_undone(lane: Lane, *, in_time: bool) -> str | None:
+    """What a drained lane leaves to the next owner, and why; None when it has finished."""
+    if in_time:
+        return f"{lane.partition} at {lane.unfinished}" if lane.unfinished else None
+    return f"{lane.partition} at {lane.step}" + (f": {lane.detail}" if lane.detail else "")
 
 
 def _report_crash(task: asyncio.Task[None]) -> None:

@@ -172,6 +172,18 @@ async def test_when_a_part_breaks_the_lanes_are_drained_all_the_same(
     assert story.told == DRAINED
 
 
+@pytest.mark.parametrize("part", ["http", "monitor"])
+async def test_a_part_that_breaks_during_the_drain_does_not_cut_it_off(
+    service: Wired, story: Story, part: str
+) -> None:
+    """What the lanes have in flight is worth more than the answers about it."""
+    broken = service.http if part == "http" else service.monitor
+    broken.breaks_after = 5.5  # a drain from 5 s to 6 s
+    with pytest.raises(ExceptionGroup, match="unhandled errors"):
+        await stop_after(5, service)
+    assert story.told == DRAINED
+
+
 async def test_when_consuming_breaks_the_lanes_are_drained_all_the_same(service: Wired, story: Story) -> None:
     """Some of them may be at work."""
 

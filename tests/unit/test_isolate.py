@@ -207,7 +207,7 @@ class TestTemporary:
         parts = await apply(work(*events(4)), sink)
         assert (sink.applied, sink.next_offset) == ({0, 1, 3}, 4)
         assert sink.attempts.count([0, 1, 2, 3]) == ATTEMPTS
-        assert sink.attempts.count([2]) == ATTEMPTS
+        assert sink.attempts.count([2]) == ATTEMPTS + 1  # the last with its table known to be writable
         (parked,) = [each for part, _ in parts for each in part.letters]
         assert (parked.record.offset, parked.error_class, parked.stage) == (2, "Temporary", "apply")
         assert parked.retry_in_seconds is not None
@@ -232,7 +232,13 @@ class TestTemporary:
 
         sink = Waiting({2}, TEMPORARY)
         await apply(work(*events(4)), sink)
-        assert sink.attempts == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [], [3]]
+        assert sink.attempts == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [2], [], [3]]
+
+    async def test_a_table_that_was_locked_until_now_parks_nobody(self) -> None:
+        """Whoever looks afterwards finds it writable: only another try tells."""
+        sink = Failing({0}, TEMPORARY, times=ATTEMPTS)
+        await apply(work(*events(1)), sink)
+        assert (sink.applied, sink.tables.letters) == ({0}, {})
 
     async def test_a_table_that_is_locked_parks_nobody(self) -> None:
         """It is no record's fault: the lane waits, and the records stay where they are."""
@@ -241,6 +247,14 @@ class TestTemporary:
         with pytest.raises(Unavailable, match="customers are locked"):
             await apply(work(*events(4)), sink)
         assert (sink.applied, sink.dead, sink.next_offset) == (set(), [], 0)
+
+    async def test_a_table_that_is_locked_is_found_out_before_the_batch_is_divided(self) -> None:
+        """Each part would wait for it as long as the whole did."""
+        sink = Failing({0, 1, 2, 3}, TEMPORARY)
+        sink.locked.add("customers")
+        with pytest.raises(Unavailable):
+            await apply(work(*events(4)), sink)
+        assert sink.attempts == [[0, 1, 2, 3]] * ATTEMPTS
 
 
 class TestLostConnections:

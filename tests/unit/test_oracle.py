@@ -182,3 +182,26 @@ def test_the_same_seed_gives_the_same_messages() -> None:
     """A failing run can be repeated."""
     assert Workload(7).take(500) == Workload(7).take(500)
     assert Workload(7).take(500) != Workload(8).take(500)
+
+
+def test_a_parked_record_is_handled_when_it_is_tried_again() -> None:
+    """After what came meanwhile: applied it is replayed, overtaken it is superseded."""
+    model = Model()
+    first, second, third = records(change(1), change(2), change(3))
+    for record in (first, second):
+        model.park(record, "LockTimeout")
+    assert model.marks == {}
+    assert model.retry(second) == "applied"
+    model.take(third)
+    assert model.retry(first) == "stale"
+    assert [letter.status for letter in model.letters.values()] == ["superseded", "replayed"]
+
+
+def test_a_closed_letter_stays_closed() -> None:
+    """Also when its record is read again and applied."""
+    model = Model()
+    [record] = records(change(1))
+    model.park(record, "LockTimeout")
+    model.close(record, "discarded")
+    assert model.take(record) == "applied"
+    assert model.letters[record.place].status == "discarded"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from service.core.errors import ConnectionLost, PermanentError, TemporaryError
-from service.core.types import DeadLetter, Operation, Record, Work
+from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
+from service.core.types import Action, DeadLetter, Event, OpenLetter, Operation, Outcome, Record, Work
 from service.pipeline.observe import Observer
 from service.pipeline.parked import Retrier, Return
 from service.pipeline.retry import RetryPolicy
@@ -159,6 +159,42 @@ async def test_a_locked_table_counts_for_nothing(world: World) -> None:
     world.sink.retry = locked  # type: ignore[assignment, method-assign]  # as the SQL one does
     await during(world, 600)
     assert (world.kept[0].attempts, world.kept[1]) == (1, "retrying")
+
+
+async def test_who_has_waited_for_a_lock_does_not_wait_thrice(world: World) -> None:
+    """Others are due as well: one attempt of five seconds is enough for now."""
+    await world.park()
+    tries: list[float] = []
+
+    async def wait_in_vain(*_arguments: object) -> None:
+        tries.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(5)
+        raise LOCKED
+
+    world.sink.retry = wait_in_vain  # type: ignore[assignment, method-assign]  # as the SQL one does
+    await during(world, 100)
+    assert len(tries) == 1
+    assert world.kept[0].attempts == 2
+
+
+@pytest.mark.parametrize("refused", [1, 5])
+async def test_those_that_cannot_be_tried_hold_up_no_other(world: World, refused: int) -> None:
+    """An answer that nobody knows is waited for, however often; the letters behind it are tried meanwhile."""
+    for offset in range(refused + 1):
+        body = message(f"event-{offset}", offset + 1)
+        parked = replace(letter(record(offset, body), "LockTimeout"), retry_in_seconds=60 + offset)
+        await world.sink.apply(work(parked), lease(offset))
+    retry = world.sink.retry
+
+    async def refuse(tried: OpenLetter, event: Event, action: Action | None = None) -> Outcome:
+        if tried.record.offset < refused:
+            raise Unavailable("SQL error 1644", part="database")
+        return await retry(tried, event, action)
+
+    world.sink.retry = refuse  # type: ignore[assignment, method-assign]  # a trigger that minds one record
+    await during(world, 120)
+    statuses = [str(status) for _, status in world.sink.tables.letters.values()]
+    assert statuses == ["retrying"] * refused + ["replayed"]
 
 
 async def test_a_lost_answer_is_found_out(world: World) -> None:

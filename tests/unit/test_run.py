@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from service.core.errors import Unavailable
 from service.core.types import GroupOffset, Partition
-from service.pipeline.run import REVOKE_SECONDS, Consumer
+from service.pipeline.run import LEAVE_SECONDS, REVOKE_SECONDS, Consumer
 from service.testing.source import InMemorySource
 from tests.building import CUSTOMERS
 from tests.unit.lane_world import World
@@ -137,15 +137,40 @@ async def test_a_stop_names_what_could_not_finish(world: World, join: Join, loop
 
 
 async def test_a_stop_without_the_database_ends_at_once(world: World, join: Join, looptime: float) -> None:
-    """Lanes that wait for it have nothing in flight."""
+    """A lane with a batch in hand leaves it to the next owner, and says why; the other has nothing."""
     consumer = join()
     await consumer.start()
     await asyncio.sleep(0.5)
     world.sink.reachable = False
     world.produce_numbered(3)
     await asyncio.sleep(10)
-    assert await consumer.stop(30) == ()
+    assert await consumer.stop(30) == ("customers/0 at process: the database is away",)
     assert looptime < 11
+
+
+async def test_a_stop_without_kafka_names_what_was_not_committed(world: World, join: Join) -> None:
+    """What SQL has is safe, but lag tools show the group's offset."""
+    consumer = join()
+    await consumer.start()
+    await asyncio.sleep(0.5)
+    gate = world.hold()
+    world.produce_numbered(3)
+    await gate.reached.wait()
+    world.kafka.fail("commit", Unavailable("no answer", part="kafka"))
+    gate.open.set()
+    assert await consumer.stop(30) == ("customers/0 at commit: no answer",)
+    assert world.stored.next_offset == 3
+
+
+async def test_leaving_the_group_is_part_of_the_time(world: World, join: Join, looptime: float) -> None:
+    """Whoever ends a process after the time it was given must not cut off its leaving."""
+    world.produce_numbered(3)
+    gate = world.hold()
+    consumer = join()
+    await consumer.start()
+    await gate.reached.wait()
+    await consumer.stop(30)
+    assert looptime < 30 - LEAVE_SECONDS + 1
 
 
 async def test_an_assignment_during_a_stop_starts_nothing(world: World, join: Join) -> None:
