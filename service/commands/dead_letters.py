@@ -27,6 +27,7 @@ from service.settings import DatabaseSettings, load_group
 from service.stores.dead_letters import LetterFilter, WholeLetter, find_letters, read_letter
 
 _MAX_ID = 2**63 - 1
+_STATUSES = [each.value for each in LetterStatus]
 _OPEN = (LetterStatus.RETRYING, LetterStatus.DEAD)
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -39,7 +40,7 @@ def _filters(command: Command) -> Command:
         click.option("--entity", help="Of this entity."),
         click.option("--topic", help="Of this topic."),
         click.option("--error-class", help="Given up for this error."),
-        click.option("--status", type=click.Choice([each.value for each in LetterStatus]), help="In this status."),
+        click.option("--status", type=click.Choice(_STATUSES), help="In this status."),
         click.option("--since", type=Moment(), help="Last failed at this time (RFC 3339) or later."),
         click.option("--until", type=Moment(), help="Last failed before this time."),
     )

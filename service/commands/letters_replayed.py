@@ -19,11 +19,12 @@ from typing import TypeVar
 import click
 from msgspec import structs
 
+from service.bookkeeping import OPEN_STATUSES
 from service.commands.ending import DONE, FAILED, Failed
 from service.commands.letters_shown import columns_of, line_of
 from service.commands.opening import open_database
 from service.commands.terminal import printable
-from service.core.errors import PermanentError, Unavailable
+from service.core.errors import PermanentError, TemporaryError, Unavailable
 from service.core.ports import Decode
 from service.core.types import Action, LetterStatus
 from service.database import Database
@@ -140,9 +141,9 @@ class _Replaying:
             await _patiently(lambda: reopen(self._database, stored.id))
         # After a lost connection the letter itself knows whether it was settled.
         again = await _patiently(lambda: self._try(stored))
-        self.failed += again.error is not None
         whole = await _patiently(lambda: read_letter(self._database, stored.id))
         status = "gone" if whole is None else whole.letter.status
+        self.failed += status in OPEN_STATUSES
         self._told.letter(stored, status, str(again.error or again.outcome or "closed, or being tried"))
 
     async def correct(self, letter_id: int, *, value: bytes) -> None:
@@ -200,11 +201,11 @@ async def _name_the_missing(database: Database, wanted: LetterFilter) -> None:
 
 
 async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do it again while the database is away, for some seconds."""
+    """Do it again while the database is away, or the service holds the letter, for some seconds."""
     for delay_seconds in islice(jittered_delays(), _ATTEMPTS):
         try:
             return await work()
-        except Unavailable:
+        except (TemporaryError, Unavailable):
             await asyncio.sleep(delay_seconds)
     return await work()
 

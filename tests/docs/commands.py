@@ -44,6 +44,10 @@ RUN_ELSEWHERE = {
 
 # What a block shows that takes a world of its own, and the test that makes it.
 SHOWN_ELSEWHERE = {
+    r"^\d+ +replayed ": (
+        "tests/integration/test_letters_replayed.py::test_a_letter_whose_cause_is_cured_is_applied"
+    ),
+    r'"was_paused":true': "tests/e2e/test_flood.py::test_a_flood_pauses_until_an_operator_resumes",
     r"lies below the log's beginning": (
         "tests/integration/test_commands.py::test_positions_says_why_a_partition_is_halted"
     ),

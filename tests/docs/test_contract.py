@@ -58,7 +58,7 @@ def test_the_other_tables_are_told_column_by_column(name: str) -> None:
 def test_every_error_class_is_explained() -> None:
     """All that the code can give, and no other."""
     codes = (mysql_errors.CODES, postgresql_errors.CODES, sqlite_errors.CODES)
-    possible = {name for each in codes for name in each.permanent.values()}
+    possible = {name for each in codes for kind in (each.permanent, each.temporary) for name in kind.values()}
     for file in (CHECKOUT / "service").rglob("*.py"):
         possible |= set(_ERROR_CLASS.findall(file.read_text(encoding="utf-8")))
     section = read(PAGE).partition("### What becomes a dead letter")[2].partition("## For readers")[0]

@@ -47,6 +47,10 @@ PAYLOAD_COLUMNS: Mapping[str, Mapping[str, object]] = {
     },
 }
 
+# The letters that may still be applied.
+OPEN = ("retrying", "dead")
+_AFTER_RETRY = {"applied": "replayed", "stale": "superseded", "duplicate": "superseded", "dead": "dead"}
+
 
 class Subject(NamedTuple):
     """Which record of which entity."""
@@ -122,6 +126,21 @@ class Model:
         self.outcomes[outcome] += 1
         return outcome
 
+    def park(self, record: Produced, error_class: str) -> None:
+        """Go by a record that failed for now: it is `retrying`."""
+        self.kinds[record.place] = record.message.kind
+        self.letters[record.place] = Letter(record, "retrying", error_class)
+
+    def retry(self, record: Produced) -> str:
+        """Handle a record of an open letter now, after all that was taken meanwhile; returns its outcome."""
+        outcome = self.take(record)
+        self.close(record, _AFTER_RETRY[outcome])
+        return outcome
+
+    def close(self, record: Produced, status: str) -> None:
+        """Give a letter the status that a retry or an operator has left it in."""
+        self.letters[record.place] = replace(self.letters[record.place], status=status)
+
     def _handle(self, record: Produced) -> str:
         meaning = record.message.meaning
         if not isinstance(meaning, Change):
@@ -145,8 +164,8 @@ class Model:
         age = Age(change.version, occurred_at, place.partition, place.offset)
         outcome = self._apply(subject, age, place, change)
         self.marks[place] = Mark(change.event_id, subject, change.operation, outcome, occurred_at)
-        if place in self.letters:
-            self.letters[place] = replace(self.letters[place], status="superseded")
+        if place in self.letters and self.letters[place].status in OPEN:
+            self.close(record, "superseded")
         return outcome
 
     def _apply(self, subject: Subject, age: Age, place: Place, change: Change) -> str:

@@ -111,21 +111,25 @@ class ServiceProcess:
         """Wait until `/health/ready` says 200. Raises `ServiceFailed`."""
         await self.wait_for_status("/health/ready", 200, timeout_seconds)
 
-    async def wait_for_status(self, path: str, status: int, timeout_seconds: float = 30) -> None:
-        """Wait until `path` answers with `status`. Raises `ServiceFailed` when it does not, or ends."""
+    async def wait_for_status(
+        self, path: str, status: int, timeout_seconds: float = 30, *, saying: str = ""
+    ) -> None:
+        """Wait until `path` answers with `status`, `saying` something. Raises `ServiceFailed`."""
         deadline = time.monotonic() + timeout_seconds
         last = "no answer"
         async with self._client() as client:
             while time.monotonic() < deadline and self.running:
                 try:
                     answer = await client.get(path)
-                    if answer.status_code == status:
+                    if answer.status_code == status and saying in answer.text:
                         return
                     last = f"{answer.status_code} {answer.text[:500]}"
                 except httpx.TransportError as error:
                     last = type(error).__name__
                 await asyncio.sleep(_POLL_SECONDS)
-        raise self.failed(f"{path} did not answer {status} within {timeout_seconds:g} s, but: {last}")
+        raise self.failed(
+            f"{path} did not answer {f'{status} {saying}'.strip()} within {timeout_seconds:g} s, but: {last}"
+        )
 
     async def metrics(self) -> Metrics:
         """Scrape `/metrics`."""
@@ -140,6 +144,12 @@ class ServiceProcess:
         async with self._client() as client:
             answer: Mapping[str, object] = (await client.get("/stats")).raise_for_status().json()
         return answer
+
+    async def resume(self) -> bool:
+        """Do what an operator does after a flood of dead letters; whether that had paused the lanes."""
+        async with self._client() as client:
+            answer = (await client.post("/control/resume")).raise_for_status()
+        return bool(answer.json()["was_paused"])
 
     def failed(self, why: str) -> ServiceFailed:
         """An error that says what happened, with the end of the log."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import pymysql
@@ -19,12 +19,12 @@ from aiokafka.structs import OffsetAndMetadata
 
 from tests.e2e import audit, judge
 from tests.e2e.hostile import CANARY
-from tests.e2e.messages import TABLES, Message, Produced
+from tests.e2e.messages import TABLES, Message, Place, Produced
 from tests.e2e.oracle import Model
 from tests.e2e.producing import produce
 from tests.e2e.service_process import ServiceFailed, ServiceProcess
 from tests.e2e.workload import Workload
-from tests.e2e.world import Log, World, connect, read_progress, select
+from tests.e2e.world import Fields, Log, World, connect, read_progress, select
 from tests.servers import Kafka, MariaDb, Redis
 
 PARTITIONS = 3
@@ -118,10 +118,26 @@ class Stage:
                 raise self._failed("positions are at the ends, but:\n" + "\n".join(lagging))
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def wait_for_progress(self, timeout_seconds: float = 60) -> None:
-        """Wait until some position has moved on from where it is now."""
-        before = sum(self._positions().values())
-        await self._wait_for_positions(lambda now: sum(now.values()) > before, timeout_seconds)
+    async def wait_for_progress(
+        self, timeout_seconds: float = 60, *, of_each: Collection[Log] | None = None
+    ) -> None:
+        """Wait until some position, or each one of these, has moved on from where it is now."""
+        before = self.positions()
+
+        def moved(now: Mapping[Log, int]) -> bool:
+            if of_each is None:
+                return sum(now.values()) > sum(before.values())
+            return all(now.get(log, 0) > before.get(log, 0) for log in of_each)
+
+        await self._wait_for_positions(moved, timeout_seconds)
+
+    async def wait_until(self, holds: Callable[[], bool], why: str, timeout_seconds: float = 60) -> None:
+        """Wait until something holds; `why` says what it means when it never does."""
+        deadline = time.monotonic() + timeout_seconds
+        while not await asyncio.to_thread(holds):
+            if time.monotonic() > deadline:
+                raise self._failed(why)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def judge(self, *, resets: bool = False) -> None:
         """Fail unless tables, offsets, cache, logs and the list of all writes are as they must be."""
@@ -150,6 +166,25 @@ class Stage:
         with connect(self.world) as connection:
             [row] = select(connection, f"SELECT COUNT(*) AS number FROM {table}")
         return int(str(row["number"]))
+
+    def positions(self) -> dict[Log, int]:
+        """Where the partitions stand in the database."""
+        with connect(self.world) as connection:
+            rows = select(connection, "SELECT topic, partition_id, next_offset FROM consumer_positions")
+        return {
+            Log(str(row["topic"]), int(str(row["partition_id"]))): int(str(row["next_offset"]))
+            for row in rows
+        }
+
+    def letters(self) -> dict[Place, Fields]:
+        """The dead letters as they are now."""
+        with connect(self.world) as connection:
+            rows = select(connection, "SELECT * FROM dead_letters")
+        return {judge.place_of(row): row for row in rows}
+
+    def logs(self, *entities: str) -> list[Log]:
+        """The partitions of these entities' topics."""
+        return [Log(self.world.topics[entity], number) for entity in entities for number in range(PARTITIONS)]
 
     def connections(self) -> int:
         """How many connections to the database are open, besides the one that asks."""
@@ -180,19 +215,11 @@ class Stage:
             "LOG_FORMAT": "json",
         }
 
-    def _positions(self) -> dict[Log, int]:
-        with connect(self.world) as connection:
-            rows = select(connection, "SELECT topic, partition_id, next_offset FROM consumer_positions")
-        return {
-            Log(str(row["topic"]), int(str(row["partition_id"]))): int(str(row["next_offset"]))
-            for row in rows
-        }
-
     async def _wait_for_positions(
         self, holds: Callable[[Mapping[Log, int]], bool], timeout_seconds: float
     ) -> None:
         deadline = time.monotonic() + timeout_seconds
-        while not holds(positions := await asyncio.to_thread(self._positions)):
+        while not holds(positions := await asyncio.to_thread(self.positions)):
             if time.monotonic() > deadline:
                 raise await self._stuck(positions)
             if self.replicas and not any(replica.running for replica in self.replicas):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import main
+from tests.e2e.world import World, connect
 from tests.servers import MariaDb, database_of
 
 Captured = pytest.CaptureFixture[str]
@@ -133,6 +135,33 @@ def test_what_fails_again_stays_dead(shop: Shop, capsys: Captured) -> None:
     rows = shop.sql("SELECT status, attempts, error_class, stage FROM dead_letters")
     assert rows == [("dead", 2, "InvalidJson", "decode")]
     assert [row[-1] for row in shop.actions()] == ["dead"]
+
+
+def test_a_letter_that_the_service_is_at_is_waited_for(shop: Shop) -> None:
+    """A retry may hold its letter longer than a statement waits for it."""
+    letter_id = shop.update(1, status="retrying")
+    world = World("", "", shop.mariadb.url(shop.database), {})
+    with connect(world) as retrier, retrier.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM dead_letters FOR UPDATE")
+        release = threading.Timer(8, retrier.rollback)
+        release.start()
+        try:
+            assert upsertd("discard", letter_id) == 0
+        finally:
+            release.join()
+    assert shop.statuses() == ["discarded"]
+
+
+def test_a_letter_that_somebody_else_tries_is_not_settled(shop: Shop, capsys: Captured) -> None:
+    """Nobody waits for it, but who has named it is told."""
+    letter_id = shop.update(1, status="retrying")
+    with connect(World("", "", shop.mariadb.url(shop.database), {})) as retrier, retrier.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM dead_letters FOR UPDATE")
+        assert upsertd("replay", letter_id) == 1
+    assert "being tried" in capsys.readouterr().out
+    assert shop.statuses() == ["retrying"]
 
 
 def test_filters_choose(shop: Shop) -> None:
