@@ -14,7 +14,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(CACHE)/uv/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench container-check requirements servers
+.PHONY: help install demo test lint bench container-check prove requirements servers
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,9 @@ bench: install ## measure upsertd against a naive consumer on real servers; ARGS
 
 container-check: install ## build the image and run it for real; finds or starts a Docker engine
 	@$(BIN)/python -m tests.container
+
+prove: install ## try to break every promise for MINUTES=10 and write build/proof/index.html; SEED=7 repeats
+	@$(BIN)/python -m tests.faults.prove --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 requirements: | $(UV) ## pin the requirements of pyproject.toml anew, with hashes
 	$(COMPILE) pyproject.toml -o requirements/run.txt
