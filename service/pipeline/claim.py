@@ -100,8 +100,9 @@ def claimed_position(
     """The position's row as a claim writes it: a fresh claim id, and a namespace that fits the start.
 
     The namespace changes only where the position jumps over records or begins anew, after a restore too:
-    what the database has forgotten may come to another end this time. A reset backwards keeps it and `handled_offset`, so that a replay still hits the cache; but what a jump passed over was
-    never handled: `handled_from` says where the namespace begins.
+    what the database has forgotten may come to another end this time. A reset backwards keeps it and
+    `handled_offset`, so that a replay still hits the cache; but what a jump passed over was never handled:
+    `handled_from` says where the namespace begins.
     """
     is_restored = start.kind is StartKind.RESTORED
     anew = stored is None or start.anew or is_restored or start.offset > stored.handled_offset

@@ -53,27 +53,15 @@ async def apply_isolated(
     """
     retries = retries or RetryPolicy()
     parts = [work]
-    suspect: Work | None = None
     while parts:
         part = parts.pop()
         # A part has failed as a piece of the whole already: looking for the culprit takes long enough.
-        attempts = ATTEMPTS if (part is work or _is_single(part)) and part is not suspect else 1
+        attempt = _attempt_patiently if part is work or _is_single(part) else _attempt_once
         try:
-            written = await _attempt(part, lease, sink, progress, attempts)
+            written = await attempt(part, lease, sink, progress)
         except (PermanentError, TemporaryError, ConnectionLost) as error:
-            if isinstance(error, TemporaryError):
-                progress.retrying(error)  # now: looking at the tables may take as long as the attempt did
-            # At once, because a table that is locked as a whole would fail every part, down to the last; and
-            # once more before a record is parked for it.
-            if isinstance(error, TemporaryError) and (part is work or _is_single(part)) and part.events:
-                await sink.check_writable(part.events[0].entity)
-                if _is_single(part) and part is not suspect:
-                    # Its tables may have been locked until a moment ago: that would be no record's fault.
-                    suspect = part
-                    parts.append(part)
-                    continue
             parts.extend(reversed(divide(part, error, retries)))
-            if isinstance(error, ConnectionLost):
+            if not isinstance(error, PermanentError):
                 progress.retrying(error)
             continue
         lease = lease.moved_to(part.end)
@@ -81,15 +69,35 @@ async def apply_isolated(
         yield part, written
 
 
-async def _attempt(part: Work, lease: Lease, sink: Applies, progress: Progress, attempts: int) -> Written:
-    """Run the transaction up to `attempts` times, and for some seconds, where another run may help.
+async def _attempt_once(part: Work, lease: Lease, sink: Applies, _progress: Progress) -> Written:
+    return await sink.apply(part, lease)
+
+
+async def _attempt_patiently(part: Work, lease: Lease, sink: Applies, progress: Progress) -> Written:
+    """Run the transaction as often as that may help; raises `Unavailable` when its tables are locked."""
+    try:
+        return await _attempt(part, lease, sink, progress)
+    except TemporaryError as error:
+        if not part.events:
+            raise
+        progress.retrying(error)  # now: looking at the tables may take as long as the attempt did
+        # A table that is locked as a whole would fail every part, down to the last: no record is to blame.
+        await sink.check_writable(part.events[0].entity)
+        if not _is_single(part):
+            raise
+    # Once more before it is parked: its tables may have been locked until a moment ago.
+    return await sink.apply(part, lease)
+
+
+async def _attempt(part: Work, lease: Lease, sink: Applies, progress: Progress) -> Written:
+    """Run the transaction a few times, and for some seconds, where another run may help.
 
     After a lost connection its outcome is unknown: the next run meets the fence, which tells. A record
     too large for a packet looks like a lost connection too, but then a ping succeeds.
     """
     now = asyncio.get_running_loop().time
     patient_until = now() + ATTEMPTS_SECONDS
-    for delay_seconds in islice(jittered_delays(), attempts - 1):
+    for delay_seconds in islice(jittered_delays(), ATTEMPTS - 1):
         try:
             return await sink.apply(part, lease)
         except TemporaryError as error:
