@@ -71,9 +71,7 @@ class KafkaClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is untyped
 
         aiokafka's own, cancelled, leaves a connection open that nobody knows. This one is among the others.
         """
-        known = [
-            BrokerMetadata(f"bootstrap-{n}", host, port, None) for n, (host, port, _) in enumerate(self.hosts)
-        ]
+        known = [BrokerMetadata(f"{host}:{port}", host, port, None) for host, port, _family in self.hosts]
         self.cluster._bootstrap_brokers = {broker.nodeId: broker for broker in known}
         for broker in known:
             if await self._learns_from(broker.nodeId):

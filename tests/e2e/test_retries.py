@@ -162,7 +162,9 @@ async def wait_for_letters(
         return all(row["status"] in statuses and int(str(row["attempts"])) >= attempts for row in rows)
 
     places = [record.place for record in records]
-    await stage.wait_until(there, f"not {' or '.join(statuses)} after {attempts} attempts: {places}")
+    await stage.wait_until(
+        there, timeout_seconds=180, why=f"not {' or '.join(statuses)} after {attempts} attempts: {places}"
+    )
 
 
 async def command(stage: Stage, *arguments: str) -> str:

@@ -1,16 +1,16 @@
 """The load: a workload that flows into Kafka at a steady pace, and waits while the broker is away.
 
-Called by `run`. One idempotent producer for the whole act: whatever becomes of the broker, a message is in
-the log once, and in order.
+Called by `act`. One idempotent producer for the whole act. A broker that is killed may have forgotten what it
+has taken from a producer: then a message lies in the log twice. So what was produced is what the log says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from tests.e2e.messages import Message, Place, Produced
 from tests.e2e.stage import Stage
@@ -22,6 +22,10 @@ _SLICE_SECONDS = 0.1
 _PATIENCE_MS = 300_000
 
 
+# A topic, and what one of its records is: copies of a message mean the same.
+Content = tuple[str, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
+
+
 class Flow:
     """What was produced so far: `ends` are the offsets behind it."""
 
@@ -30,6 +34,7 @@ class Flow:
         self._stage = stage
         self._workload = workload
         self._per_second = per_second
+        self._sent: dict[Content, Message] = {}
         self._enough = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -47,6 +52,9 @@ class Flow:
         self._enough.set()
         if self._running is not None:
             await self._running
+            self._running = None
+            async for record in _records(self._stage.world.bootstrap, self.ends):
+                self._stage.take([self._produced(record)])
 
     async def _run(self) -> None:
         producer = AIOKafkaProducer(
@@ -70,13 +78,13 @@ class Flow:
         # aiokafka sends no record that has neither key nor value; other runs do.
         sendable = [each for each in messages if (each.key, each.value) != (None, None)]
         placed = await asyncio.gather(*[await self._hand_over(producer, each) for each in sendable])
-        records = [
-            Produced(message, Place(where.topic, where.partition, where.offset), message.timestamp_ms)
-            for message, where in zip(sendable, placed, strict=True)
-        ]
-        self._stage.take(records)
-        for record in records:
-            self.ends[Log(record.place.topic, record.place.partition)] = record.place.offset + 1
+        for message, where in zip(sendable, placed, strict=True):
+            self._sent[where.topic, message.key, message.value, message.headers] = message
+            self.ends[Log(where.topic, where.partition)] = where.offset + 1
+
+    def _produced(self, record: ConsumerRecord) -> Produced:
+        message = self._sent[record.topic, record.key, record.value, tuple(record.headers)]
+        return Produced(message, Place(record.topic, record.partition, record.offset), record.timestamp)
 
     async def _hand_over(self, producer: AIOKafkaProducer, message: Message) -> asyncio.Future[Place]:
         future: asyncio.Future[Place] = await producer.send(
@@ -99,3 +107,20 @@ async def flowing(stage: Stage, workload: Workload, per_second: int) -> AsyncIte
         yield flow
     finally:
         await flow.end()
+
+
+async def _records(bootstrap: str, ends: Mapping[Log, int]) -> AsyncIterator[ConsumerRecord]:
+    """All records of the logs, one log after the other."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        for log, end in sorted(ends.items()):
+            partition = TopicPartition(*log)
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=1000)).values():
+                    for record in records:
+                        yield record
+    finally:
+        await consumer.stop()

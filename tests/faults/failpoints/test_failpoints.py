@@ -32,7 +32,7 @@ async def test_each_step_with_a_crash_and_an_error(servers: Servers, seed: int) 
 @pytest.mark.parametrize(
     ("bug", "case", "reported"),
     [
-        ("mark-in-its-own-transaction", Case("after batch: commit", Kind.CRASH, 7), "I2"),
+        ("mark-in-its-own-transaction", Case("after batch: commit", Kind.CRASH, 400), "I2"),
         ("offset-before-the-transaction", Case("before batch: commit", Kind.CRASH, 7), "I3"),
         ("commit-after-1205", Case("after batch: insert customers", Kind.LOCK_TIMEOUT, 1), "I2"),
     ],
