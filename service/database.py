@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ssl import SSLContext
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, event, text
+from sqlalchemy import Connection, CursorResult, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.sql import Executable
 
 from service.core.errors import ConnectionLost, Unavailable
-from service.dialects.dialect import Dialect, Statement
+from service.dialects.dialect import Answer, Dialect, Pulse, Statement
 from service.dialects.registry import async_url, dialect_of
 
 ACQUIRE_SECONDS = 30.0
@@ -32,19 +32,50 @@ PING_SECONDS = 5.0
 # We let go of an idle connection well before the server does.
 POOL_IDLE_SECONDS = 12.0
 
-# A percent sign in a text that takes no parameters is a percent sign.
-_AS_IT_IS = {"no_parameters": True}
+
+class _Pulse:
+    """Counts statements, and gives each answer `STATEMENT_SECONDS` to come, until the transaction's `end`."""
+
+    def __init__(self, deadline: asyncio.Timeout, seconds: float, on_statement: Callable[[], None]) -> None:
+        self._deadline = deadline
+        self._time = asyncio.get_running_loop().time
+        self._end = self._time() + seconds
+        self._on_statement = on_statement
+
+    def sent(self) -> None:
+        self._on_statement()
+        self.heard()
+
+    def heard(self) -> None:
+        self._deadline.reschedule(min(self._end, self._time() + STATEMENT_SECONDS))
 
 
 class Transaction:
     """An open transaction: runs statements, raises our errors, counts what it sends."""
 
-    def __init__(
-        self, connection: AsyncConnection, dialect: Dialect, before_statement: Callable[[], None]
-    ) -> None:
+    def __init__(self, connection: AsyncConnection, dialect: Dialect, pulse: Pulse) -> None:
         self._connection = connection
         self._dialect = dialect
-        self._before_statement = before_statement
+        self._pulse = pulse
+        self._answers: list[Answer] = []
+
+    async def run(self, *statements: Statement) -> list[Answer]:
+        """Send what a dialect built, together, and return an answer to each.
+
+        A failure is raised when its answer is looked at, at the latest by `commit`. A statement may be
+        carried out though one before it has failed.
+        """
+        if not statements:
+            return []
+        with self._translated():
+            answers = await self._dialect.run(self._connection, statements, self._pulse)
+        self._answers += answers
+        return answers
+
+    async def write(self, *statements: Statement) -> None:
+        """Run what a dialect built; raises what the first failure means."""
+        for answer in await self.run(*statements):
+            answer.check()
 
     async def execute(
         self,
@@ -52,29 +83,18 @@ class Transaction:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> CursorResult[Any]:
         """Run one statement; a list of parameters becomes one multi-row statement."""
-        self._before_statement()
+        self._pulse.sent()
         with self._translated():
             return await self._connection.execute(statement, parameters)
 
-    async def read(self, statement: Statement) -> Sequence[Row[*tuple[Any, ...]]]:
-        """Run what a dialect built and return its rows."""
-        return (await self._send(statement)).all()
-
-    async def write(self, statements: Iterable[Statement]) -> None:
-        """Run what a dialect built, one after the other."""
-        for statement in statements:
-            await self._send(statement)
-
-    async def _send(self, statement: Statement) -> CursorResult[Any]:
-        if not isinstance(statement.sql, str):
-            return await self.execute(statement.sql, statement.rows)
-        self._before_statement()
-        with self._translated():
-            return await self._connection.exec_driver_sql(statement.sql, execution_options=_AS_IT_IS)
-
     async def commit(self) -> None:
-        """Commit; when this raises `ConnectionLost`, nobody knows whether it took place."""
-        self._before_statement()
+        """Commit; when this raises `ConnectionLost`, nobody knows whether it took place.
+
+        Raises the failure of a statement whose answer nobody has looked at: then nothing is committed.
+        """
+        for answer in self._answers:
+            answer.check()
+        self._pulse.sent()
         with self._translated():
             await self._connection.commit()
 
@@ -145,7 +165,10 @@ class Database:
         self.in_use_peak = max(self.in_use_peak, self.in_use)
         try:
             async with asyncio.timeout(seconds) as deadline:
-                transaction = Transaction(connection, self.dialect, self._before_statement(deadline, seconds))
+                # `run` goes past SQLAlchemy: without this it would have nothing to commit.
+                await connection.begin()
+                pulse = _Pulse(deadline, seconds, self._on_statement)
+                transaction = Transaction(connection, self.dialect, pulse)
                 try:
                     yield transaction
                     await transaction.commit()
@@ -183,16 +206,6 @@ class Database:
             raise Unavailable(f"cannot connect: {type(error).__name__}", part="database") from error
         self._on_wait(time.perf_counter() - started)
         return connection
-
-    def _before_statement(self, deadline: asyncio.Timeout, seconds: float) -> Callable[[], None]:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-
-        def begin() -> None:
-            self._on_statement()
-            deadline.reschedule(min(end, loop.time() + STATEMENT_SECONDS))
-
-        return begin
 
 
 async def _abandon(connection: AsyncConnection, error: BaseException) -> None:

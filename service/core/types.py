@@ -43,8 +43,8 @@ class Record(Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         size = len(self.key or b"") + len(self.value or b"")
-        for name, value in self.headers:
-            size += len(name) + len(value or b"")
+        if self.headers:
+            size += sum(len(name) + len(value or b"") for name, value in self.headers)
         return size
 
 

@@ -7,7 +7,7 @@ one line for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 
 from service.core.errors import UpsertdError
@@ -39,16 +39,56 @@ Rows = Sequence[Sequence[object]]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is sent at once: text that is complete, or what SQLAlchemy compiles, with its rows."""
+    """What is sent at once: text that is complete, or what SQLAlchemy compiles, with its parameters."""
 
     sql: str | Executable
-    rows: Sequence[Mapping[str, object]] | None = None
+    parameters: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None
+
+
+class Answer:
+    """What the server answered to one statement. Who looks at it hears of its failure."""
+
+    __slots__ = ("_count", "_rows", "error")
+
+    def __init__(
+        self, rows: Sequence[Sequence[Any]] = (), count: int = 0, error: UpsertdError | None = None
+    ) -> None:
+        self._rows = rows
+        self._count = count
+        self.error = error
+
+    @property
+    def rows(self) -> Sequence[Sequence[Any]]:
+        """The rows that were read. Raises the statement's error."""
+        self.check()
+        return self._rows
+
+    @property
+    def count(self) -> int:
+        """How many rows an UPDATE found. Raises the statement's error."""
+        self.check()
+        return self._count
+
+    def check(self) -> None:
+        """Raise the statement's error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+
+class Pulse(Protocol):
+    """Hears how a conversation with the server goes on."""
+
+    def sent(self) -> None:
+        """A statement was sent."""
+
+    def heard(self) -> None:
+        """An answer came."""
 
 
 class Dialect(Protocol):
     """One kind of database. Stateless: every pool of that kind shares it.
 
-    A builder of a multi-row statement gives several where one packet could not carry all rows.
+    A builder's statement may hold more rows than one packet carries: `run` sends several then.
     """
 
     def async_url(self, url: URL) -> URL:
@@ -66,16 +106,25 @@ class Dialect(Protocol):
     def describe(self, error: DBAPIError) -> str:
         """The code and the place of an error, never its message: it quotes values."""
 
+    async def run(
+        self, connection: AsyncConnection, statements: Sequence[Statement], pulse: Pulse
+    ) -> list[Answer]:
+        """Send statements together, where the server takes that, and return an answer to each.
+
+        A statement may be carried out though one before it has failed: in a transaction, which the caller
+        rolls back then. Raises `DBAPIError` or `OSError` when the connection is lost.
+        """
+
     def packet_limit(self) -> Statement | None:
         """The query for the bytes that one statement may have; None where there is no such limit."""
 
-    def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """Insert rows that nobody has yet: a duplicate key is an error, because a rival got there first."""
 
-    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """Write `columns`, the primary key among them, of rows that are there, locked and older."""
 
-    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """Insert rows, leaving alone those whose unique key is there; nothing is cut or passed over."""
 
     def select_in(

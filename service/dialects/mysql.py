@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ssl import SSLContext
 from typing import Any
@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.core.errors import UpsertdError
 from service.dialects import mysql_errors
@@ -23,8 +23,12 @@ from service.dialects.dialect import (
     MIGRATION_LOCK_SECONDS,
     SERVER_IDLE_SECONDS,
     STATEMENT_SECONDS,
+    Answer,
+    Pulse,
     Statement,
 )
+from service.dialects.mysql_connection import MySqlConnection
+from service.dialects.mysql_run import run
 from service.dialects.mysql_text import TextStatements
 
 _STRICT = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE"
@@ -65,6 +69,12 @@ class MySql(TextStatements):
         """See `Dialect`."""
         return mysql_errors.describe(error)
 
+    async def run(
+        self, connection: AsyncConnection, statements: Sequence[Statement], pulse: Pulse
+    ) -> list[Answer]:
+        """See `Dialect`."""
+        return await run(connection, statements, pulse, self.translate)
+
     def packet_limit(self) -> Statement | None:
         """See `Dialect`."""
         return Statement("SELECT @@max_allowed_packet")
@@ -84,9 +94,9 @@ class MySql(TextStatements):
             connection.execute(text(f"SELECT RELEASE_LOCK({name})"))
 
 
-async def _connect(**arguments: Any) -> aiomysql.Connection:
+async def _connect(**arguments: Any) -> MySqlConnection:
     """Connect and log in within a deadline: aiomysql's own covers the socket alone, not the handshake."""
-    connection = aiomysql.Connection(**arguments)
+    connection = MySqlConnection(**arguments)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection._connect()

@@ -32,21 +32,31 @@ _ENCODER = Encoder(decimal_format="number")
 _ESCAPE = re.compile(rb"(?:\\\\)+|\\(?:u00([0-9a-f]{2})|f)")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsStatement(Statement):
+    """An INSERT of many rows that is not written out yet; `sql` has a `?` for each value of one row."""
+
+    table: Table
+    columns: tuple[str, ...]
+    rows: Rows
+    tail: str
+
+
 class TextStatements:
     """The builders of `Dialect`."""
 
-    def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert(self, table: Table, columns: Columns, rows: Rows) -> RowsStatement:
         """See `Dialect`."""
-        return _texts(_shape(table, tuple(columns)), rows, "")
+        return _rows_statement(table, tuple(columns), rows, "")
 
-    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> RowsStatement:
         """See `Dialect`."""
-        return _texts(_shape(table, tuple(columns)), rows, _overwriting(table, tuple(columns)))
+        return _rows_statement(table, tuple(columns), rows, _overwriting(table, tuple(columns)))
 
-    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> RowsStatement:
         """See `Dialect`; never IGNORE, which truncates."""
         key = next(iter(table.primary_key)).name
-        return _texts(_shape(table, tuple(columns)), rows, f" ON DUPLICATE KEY UPDATE `{key}` = `{key}`")
+        return _rows_statement(table, tuple(columns), rows, f" ON DUPLICATE KEY UPDATE `{key}` = `{key}`")
 
     def select_in(
         self, selected: Sequence[Column[Any]], key: Column[Any], values: Sequence[object], *, lock: bool
@@ -61,19 +71,32 @@ class TextStatements:
         return Statement(f"DELETE FROM `{key.table}` WHERE {_is_one_of(key, values)}")  # noqa: S608 - our own names
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """How an insert into some columns begins, and which of them hold bytes."""
+def texts(statement: RowsStatement) -> Iterator[bytes]:
+    """The statement with all its rows, or one for each half where that is too long."""
+    binary = _binary(statement.table, statement.columns)
+    head = f"INSERT INTO `{statement.table.name}` ({_names(statement.columns)}) VALUES ".encode()  # noqa: S608 - our own names
+    return _texts(head, statement.rows, statement.tail.encode(), binary)
 
-    head: str
-    binary: tuple[int, ...]
+
+def _rows_statement(table: Table, columns: tuple[str, ...], rows: Rows, tail: str) -> RowsStatement:
+    sql = _prepared(table, columns, tail)
+    return RowsStatement(sql=sql, table=table, columns=columns, rows=rows, tail=tail)
 
 
 @lru_cache(maxsize=512)
-def _shape(table: Table, columns: tuple[str, ...]) -> _Shape:
-    names = ", ".join(f"`{name}`" for name in columns)
-    binary = tuple(index for index, name in enumerate(columns) if _is_binary(table.c[name]))
-    return _Shape(f"INSERT INTO `{table.name}` ({names}) VALUES ", binary)  # noqa: S608 - our own names
+def _prepared(table: Table, columns: tuple[str, ...], tail: str) -> str:
+    places = ", ".join("?" for _ in columns)
+    return f"INSERT INTO `{table.name}` ({_names(columns)}) VALUES ({places}){tail}"  # noqa: S608 - our own names
+
+
+def _names(columns: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)
+
+
+@lru_cache(maxsize=512)
+def _binary(table: Table, columns: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of the columns hold bytes."""
+    return tuple(index for index, name in enumerate(columns) if _is_binary(table.c[name]))
 
 
 @lru_cache(maxsize=512)
@@ -83,15 +106,14 @@ def _overwriting(table: Table, columns: tuple[str, ...]) -> str:
     return f" ON DUPLICATE KEY UPDATE {', '.join(written)}"
 
 
-def _texts(shape: _Shape, rows: Rows, tail: str) -> Iterator[Statement]:
-    """The statement of all rows, or of each half where that is too long."""
-    values = _encoded([_without_bytes(row, shape.binary) for row in rows] if shape.binary else rows)
+def _texts(head: bytes, rows: Rows, tail: bytes, binary: Sequence[int]) -> Iterator[bytes]:
+    values = _encoded([_without_bytes(row, binary) for row in rows] if binary else rows)
     if len(values) <= MAX_STATEMENT_BYTES or len(rows) == 1:
-        yield Statement(f"{shape.head}{values.decode()}{tail}")
+        yield b"".join((head, values, tail))
     else:
         middle = len(rows) // 2
-        yield from _texts(shape, rows[:middle], tail)
-        yield from _texts(shape, rows[middle:], tail)
+        yield from _texts(head, rows[:middle], tail, binary)
+        yield from _texts(head, rows[middle:], tail, binary)
 
 
 def _is_one_of(key: Column[Any], values: Sequence[object]) -> str:

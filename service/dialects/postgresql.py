@@ -30,6 +30,7 @@ from service.dialects.dialect import (
     STATEMENT_SECONDS,
     Statement,
 )
+from service.dialects.one_by_one import OneByOne
 from service.dialects.postgresql_arrays import ArrayStatements
 
 _SESSION = "; ".join(
@@ -56,7 +57,7 @@ _MIGRATION_LOCK = int.from_bytes(b"upsertd")
 _LOCK_TIMED_OUT = "55P03"
 
 
-class PostgreSql(ArrayStatements):
+class PostgreSql(ArrayStatements, OneByOne):
     """PostgreSQL."""
 
     def async_url(self, url: URL) -> URL:

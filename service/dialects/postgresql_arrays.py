@@ -6,7 +6,7 @@ of ten thousand rows has as many parameters as one of two. `postgresql` inherits
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,17 +44,17 @@ _quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyp
 class ArrayStatements:
     """The builders of `Dialect`, with arrays for parameters."""
 
-    def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`."""
-        yield Statement(_insert(table, tuple(columns)), [_arrays(rows)])
+        return Statement(_insert(table, tuple(columns)), [_arrays(rows)])
 
-    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`."""
-        yield Statement(_overwrite(table, tuple(columns)), [_arrays(rows)])
+        return Statement(_overwrite(table, tuple(columns)), [_arrays(rows)])
 
-    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`."""
-        yield Statement(_insert_once(table, tuple(columns)), [_arrays(rows)])
+        return Statement(_insert_once(table, tuple(columns)), [_arrays(rows)])
 
     def select_in(
         self, selected: Sequence[Column[Any]], key: Column[Any], values: Sequence[object], *, lock: bool

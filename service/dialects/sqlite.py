@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.core.errors import UpsertdError
 from service.dialects import sqlite_errors
 from service.dialects.dialect import MIGRATION_LOCK_SECONDS, Statement
+from service.dialects.one_by_one import OneByOne
 from service.dialects.sqlite_connections import (
     BUSY_SECONDS,
     begin_as_the_first_statement_says,
@@ -29,7 +30,7 @@ from service.dialects.sqlite_connections import (
 from service.dialects.sqlite_statements import CompiledStatements
 
 
-class Sqlite(CompiledStatements):
+class Sqlite(CompiledStatements, OneByOne):
     """SQLite from 3.35 on."""
 
     def async_url(self, url: URL) -> URL:

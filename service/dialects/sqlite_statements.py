@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,17 +18,17 @@ from service.dialects.dialect import Columns, Rows, Statement
 class CompiledStatements:
     """The builders of `Dialect`, by way of SQLAlchemy's own statements."""
 
-    def insert(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`."""
-        yield Statement(insert(table), _named(columns, rows))
+        return Statement(insert(table), _named(columns, rows))
 
-    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def overwrite(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`."""
-        yield Statement(_overwriting(table, tuple(columns)), _named(columns, rows))
+        return Statement(_overwriting(table, tuple(columns)), _named(columns, rows))
 
-    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_once(self, table: Table, columns: Columns, rows: Rows) -> Statement:
         """See `Dialect`; never OR IGNORE, which passes over NOT NULL and CHECK as well."""
-        yield Statement(insert(table).on_conflict_do_nothing(), _named(columns, rows))
+        return Statement(insert(table).on_conflict_do_nothing(), _named(columns, rows))
 
     def select_in(
         self, selected: Sequence[Column[Any]], key: Column[Any], values: Sequence[object], *, lock: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from msgspec import MsgspecError, Raw
+from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table
 from sqlalchemy.schema import SchemaItem
@@ -29,8 +29,7 @@ _OBJECT = Decoder(Object)
 _OBJECTS = Decoder(list[Object])
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """What an event says of a record: SQL values by column, lines (None: not mentioned), strangers."""
 
     columns: Mapping[str, object]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
-from msgspec.structs import astuple
+from msgspec.structs import asdict
 
 from service.entities.entity import LINES, Entity, Lines, Payload
 from service.entities.fields import Field, violation
@@ -26,21 +26,20 @@ class TypedPayload:
         if self._lines:
             members.append((LINES, self._lines.types | UnsetType, UNSET))
         self.type: type[Struct] = defstruct(f"{entity.name}_payload", members, forbid_unknown_fields=True)
-        self._names = tuple(each.name for each in entity.fields)
         self._raw = _raw(entity.fields)
 
     def read(self, payload: Struct) -> Payload:
         """The payload; raises `PermanentError` where a value does not fit."""
-        values = astuple(payload)
-        columns = {
-            name: value for name, value in zip(self._names, values, strict=False) if value is not UNSET
-        }
+        columns = asdict(payload)
+        if UNSET in columns.values():
+            columns = {name: value for name, value in columns.items() if value is not UNSET}
         for each in self._raw:
             if each.name in columns:
                 columns[each.name] = each.parse(columns[each.name])
-        if self._lines is None or values[-1] is UNSET:
+        lines = columns.pop(LINES, None)
+        if self._lines is None or lines is None:
             return Payload(columns, None, 0)
-        return Payload(columns, self._lines.read(values[-1]), 0)
+        return Payload(columns, self._lines.read(lines), 0)
 
 
 class TypedLines:
@@ -51,18 +50,18 @@ class TypedLines:
         members += [(each.name, _type_of(each), each.default) for each in lines.fields]
         line = defstruct(f"{lines.name}_line", members, forbid_unknown_fields=True)
         self.types: Any = list[line]  # type: ignore[valid-type]  # a type that is made here
-        self._names = (lines.key.name, *(each.name for each in lines.fields))
+        self._key = lines.key.name
         self._raw = _raw(lines.fields)
 
     def read(self, lines: Sequence[Struct]) -> tuple[Mapping[str, object], ...]:
         """All lines, each with every column; raises `PermanentError` where one does not fit."""
         read = tuple(map(self._line, lines))
-        if len({line[self._names[0]] for line in read}) < len(read):
-            raise violation(f"{LINES}: a {self._names[0]} stands twice")
+        if len({line[self._key] for line in read}) < len(read):
+            raise violation(f"{LINES}: a {self._key} stands twice")
         return read
 
     def _line(self, line: Struct) -> Mapping[str, object]:
-        columns = dict(zip(self._names, astuple(line), strict=True))
+        columns = asdict(line)
         for each in self._raw:
             if columns[each.name] is not None:
                 columns[each.name] = each.parse(columns[each.name])

@@ -35,9 +35,12 @@ _ID: Decoder[int] = Decoder(Id)
 
 _DIGITS = re.compile(r"0*+([0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+# What DECIMAL(18,4) holds, on the face of it.
+_USUAL_AMOUNT = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,4})?", re.ASCII)
 # A string that never ends goes to the end: looking for its end from each of its quotes would take for ever.
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_NO_OPENERS = bytes(set(range(256)) - set(b"[{"))
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
@@ -46,13 +49,15 @@ _RFC3339 = re.compile(
 )
 
 _FOUR_DECIMALS = Decimal("0.0001")
+# There is a negative one too.
+_ZERO = Decimal("0.0000")
 # Quantizing in this context succeeds exactly for what DECIMAL(18,4) holds, and is quick for 1e999999 too.
 # Rounding up, which would trap anyhow, could add a digit and give the wrong reason.
 _DECIMAL_18_4 = Context(prec=18, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation])
 # MySQL and MariaDB promise DATETIME from this year on.
 _FIRST_YEAR = 1000
 _TEXT_MAX_BYTES = 65535
-_JSON_MAX_LEVELS = 31
+JSON_MAX_LEVELS = 31
 _NO_OFFSET = timedelta(0)
 
 
@@ -93,16 +98,21 @@ def json_text(raw: Raw) -> str:
     The server would refuse what is deeper (4025), but not where a later event of the same batch replaces
     the value before it is written: the limit holds here, or a batch is not what its records are one by one.
     """
-    text = bytes(raw).decode()
-    if is_deeper(text, _JSON_MAX_LEVELS):
-        raise InvalidValue(f"is nested deeper than {_JSON_MAX_LEVELS} levels")
+    text = str(raw, "utf-8")
+    if is_deeper(text, JSON_MAX_LEVELS):
+        raise InvalidValue(f"is nested deeper than {JSON_MAX_LEVELS} levels")
     return text
 
 
 def is_deeper(text: str, levels: int) -> bool:
     """Whether JSON is nested deeper than so many levels; of other texts, whether a part of it is."""
-    # Hardly ever are there as many brackets at all.
-    return text.count("[") + text.count("{") > levels and _levels(text) > levels
+    # Most texts are too short, and hardly any has as many brackets at all.
+    return len(text) > 2 * levels and text.count("[") + text.count("{") > levels and _levels(text) > levels
+
+
+def openers(value: bytes) -> int:
+    """How many brackets of a JSON text begin a level; those in strings count as well."""
+    return len(value.translate(None, _NO_OPENERS))
 
 
 def _levels(text: str) -> int:
@@ -141,7 +151,11 @@ def identifier_in(text: str) -> int:
 
 def exact_decimal(raw: Raw) -> Decimal:
     """A JSON number, or a string that is written like one, that DECIMAL(18,4) holds without rounding."""
-    text = string(raw) if _is_string(raw) else bytes(raw).decode()
+    text = str(raw, "utf-8")
+    if _USUAL_AMOUNT.fullmatch(text):
+        return Decimal(text).quantize(_FOUR_DECIMALS) or _ZERO
+    if text.startswith('"'):
+        text = string(raw)
     if not _NUMBER.fullmatch(text):
         raise InvalidValue("is not a decimal number")
     try:
@@ -150,7 +164,7 @@ def exact_decimal(raw: Raw) -> Decimal:
         raise InvalidValue("has more than four decimals") from None
     except DecimalException:
         raise InvalidValue("has more than 14 digits before the point") from None
-    return value if value else value.copy_abs()
+    return value or _ZERO
 
 
 def currency(raw: Raw) -> str:
@@ -168,16 +182,27 @@ def moment(raw: Raw) -> datetime:
 
 def moment_in(text: str) -> datetime:
     """The same for a text that was a string in JSON."""
-    if not _RFC3339.fullmatch(text):
-        raise InvalidValue("is not a time as in RFC 3339")
     try:
-        if text[-1] in "zZ":
-            return _storable(datetime.fromisoformat(text[:-1].upper()))
+        if _is_usual_moment(text):
+            return _storable(datetime.fromisoformat(text[:-1]))
+        if not _RFC3339.fullmatch(text):
+            raise InvalidValue("is not a time as in RFC 3339")
         value = datetime.fromisoformat(text.upper())
         utc = (value - (value.utcoffset() or _NO_OFFSET)).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise InvalidValue("is a time that does not exist or cannot be stored") from None
     return _storable(utc)
+
+
+def _is_usual_moment(text: str) -> bool:
+    """Whether `text`, if all else in it are digits, is as `2026-11-21T10:15:30.123Z`: a third of the regex.
+
+    With three decimals, six or none; whether all else are digits is for whoever reads it.
+    """
+    between = text[4:20:3]
+    if between == "--T::.":
+        return len(text) in (24, 27) and text[-1] == "Z"
+    return between == "--T::Z" and len(text) == 20
 
 
 def moment_of(timestamp_ms: int) -> datetime:

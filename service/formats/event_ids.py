@@ -13,6 +13,7 @@ from service.core.types import Record
 
 MAX_BYTES = 255
 DERIVED = b"kafka:"
+_DERIVED_TEXT = DERIVED.decode()
 
 
 def supplied(text: str) -> bytes:
@@ -20,9 +21,9 @@ def supplied(text: str) -> bytes:
     event_id = text.encode()
     if not 1 <= len(event_id) <= MAX_BYTES:
         raise invalid(f"event_id is not of 1 to {MAX_BYTES} bytes")
-    if b"\0" in event_id:
+    if "\0" in text:
         raise invalid("event_id contains a NUL")
-    if event_id.startswith(DERIVED):
+    if text.startswith(_DERIVED_TEXT):
         raise invalid("event_id has the prefix of derived ids")
     return event_id
 

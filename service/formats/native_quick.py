@@ -40,15 +40,16 @@ def reader(entity: Entity) -> Callable[[Record, bytes], Event | None]:
     """The quick way from a record and its value to the event; None for what it declines."""
     payload = TypedPayload(entity)
     decoder: Decoder[Envelope] = Decoder(_envelope(entity, payload.type))
-    names = (entity.singular, entity.name)
+    types = (f"{entity.singular}.", f"{entity.name}.")
 
     def read(record: Record, value: bytes) -> Event | None:
         try:
-            text = value.decode()  # msgspec.Raw does not look at it
+            if not value.isascii():
+                value.decode()  # msgspec.Raw does not look at it
             envelope = decoder.decode(value)
-            if b"\\u0000" in value or not _is_usual(envelope, names):
+            if (b"\\" in value and b"\\u0000" in value) or not _is_usual(envelope, types):
                 return None
-            if values.is_deeper(text, json_object.MAX_LEVELS):
+            if _may_be_deep(value) and values.is_deeper(value.decode(), json_object.MAX_LEVELS):
                 return None  # in what nobody reads: the source, the data of a delete, the first of two
             return _event(entity, record, envelope, payload)
         except (MsgspecError, UnicodeDecodeError, RecursionError, PermanentError, values.InvalidValue):
@@ -57,10 +58,15 @@ def reader(entity: Entity) -> Callable[[Record, bytes], Event | None]:
     return read
 
 
-def _is_usual(envelope: Envelope, names: tuple[str, str]) -> bool:
+def _may_be_deep(value: bytes) -> bool:
+    """Whether there is room for too many levels: most records are too short for them."""
+    return len(value) > 2 * json_object.MAX_LEVELS and values.openers(value) > json_object.MAX_LEVELS
+
+
+def _is_usual(envelope: Envelope, types: tuple[str, str]) -> bool:
     """Whether the type names this entity, or none, and there is a payload unless it is a delete."""
     kind = envelope.event_type
-    if kind is not None and "." in kind and kind.partition(".")[0] not in names:
+    if kind is not None and not kind.startswith(types) and "." in kind:
         return False
     return envelope.data is not None or envelope.operation is Operation.DELETE
 

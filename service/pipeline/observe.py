@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from service.core.types import Batch, Event, Lease, Outcome, Partition, Work, Written
 from service.pipeline.claim import StartKind
 from service.telemetry.metrics import Metrics
+
+_UNKNOWN_FIELDS = attrgetter("unknown_fields")
+_KEY_MISMATCH = attrgetter("key_mismatch")
 
 
 class Observer:
@@ -25,10 +30,14 @@ class Observer:
         for outcome, number in Counter(outcome for _, outcome in written.outcomes).items():
             self._count(outcome, number)
         self._count(Outcome.DEAD, sum(letter.retry_in_seconds is None for letter in work.letters))
-        self._metrics.event_delay.observe_all(
-            max(0.0, (now - event.occurred_at).total_seconds())
+        delays = [
+            (now - event.occurred_at).total_seconds()
             for event, outcome in written.outcomes
             if outcome is Outcome.APPLIED
+        ]
+        # A producer's clock may be ahead of ours.
+        self._metrics.event_delay.observe_all(
+            delays if min(delays, default=0.0) >= 0 else [max(0.0, delay) for delay in delays]
         )
 
     def settled(self, outcome: Outcome) -> None:
@@ -38,12 +47,13 @@ class Observer:
     def taken(self, batch: Batch, events: Sequence[Event], seen: Collection[bytes], lease: Lease) -> None:
         """A batch that began under `lease` was taken to its end; the cache knew the ids in `seen`."""
         metrics = self._metrics
-        self._count(Outcome.DUPLICATE, sum(event.event_id in seen for event in events))
+        self._count(Outcome.DUPLICATE, sum(event.event_id in seen for event in events) if seen else 0)
         metrics.batch_records.observe(len(batch.records))
-        redelivered = sum(record.offset < lease.handled_offset for record in batch.records)
+        # Records stand in the order of their offsets.
+        redelivered = bisect_left(batch.records, lease.handled_offset, key=attrgetter("offset"))
         metrics.records_redelivered.inc(redelivered)
-        metrics.unknown_fields.labels(self._entity).inc(sum(event.unknown_fields for event in events))
-        metrics.key_mismatch.inc(sum(event.key_mismatch for event in events))
+        metrics.unknown_fields.labels(self._entity).inc(sum(map(_UNKNOWN_FIELDS, events)))
+        metrics.key_mismatch.inc(sum(map(_KEY_MISMATCH, events)))
 
     def processed(self, seconds: float) -> None:
         """A batch has come to its end after `seconds`."""

@@ -55,7 +55,7 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
     """
     events, letters = decode_all(batch.records, route)
     seen = await route.cache.seen(events, lease)
-    fresh = tuple(event for event in events if event.event_id not in seen)
+    fresh = tuple(event for event in events if event.event_id not in seen) if seen else events
     after = lease
     if fresh or letters:
         work = Work(fresh, letters, batch.end)
@@ -64,8 +64,9 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
             # Strictly after the commit, or a crash in between makes the cache know more than SQL.
             await route.cache.remember(written.marked, after)
             route.observe.written(part, written)
-            _tell(part, written)
-            route.flood.count(len(part.events) + len(part.letters), dead=len(_dead(part, written)))
+            dead = _dead(part, written)
+            _tell(part, dead)
+            route.flood.count(len(part.events) + len(part.letters), dead=len(dead))
     route.flood.count(len(batch.records) - len(fresh) - len(letters), dead=0)
     route.observe.taken(batch, events, seen, lease)
     return after
@@ -85,10 +86,10 @@ def decode_all(records: Iterable[Record], route: Decodes) -> tuple[tuple[Event, 
     return tuple(events), tuple(letters)
 
 
-def _tell(part: Work, written: Written) -> None:
+def _tell(part: Work, dead: list[tuple[Record, str]]) -> None:
     """One line a transaction: where its dead letters, or parked ones, begin, and of which kinds they are."""
     parked = [(each.record, each.error_class) for each in part.letters if each.retry_in_seconds is not None]
-    for what, letters in (("dead letters", _dead(part, written)), ("parked for a retry", parked)):
+    for what, letters in (("dead letters", dead), ("parked for a retry", parked)):
         if letters:
             first = min((record for record, _ in letters), key=lambda record: record.offset)
             kinds = sorted({kind for _, kind in letters})

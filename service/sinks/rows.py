@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -61,22 +61,27 @@ def group_rows(changes: Iterable[Change], defaults: Mapping[str, object], now: d
     row must not be overwritten.
     """
     groups: dict[tuple[bool, tuple[str, ...]], list[Row]] = defaultdict(list)
+    all_names = tuple(defaults)
     for change in changes:
         # New rows have all columns: then one statement inserts them, in the order of their keys. Two that
         # took turns with another writer's two would wait for each other.
-        whole = change.from_defaults or change.is_new
-        payload = {**defaults, **change.columns} if whole else change.columns
-        names = tuple(name for name in defaults if name in payload)
+        columns = change.columns
+        if len(columns) < len(defaults) and (change.from_defaults or change.is_new):
+            columns = {**defaults, **columns}
+        names = all_names
+        if len(columns) < len(defaults):
+            names = tuple(name for name in defaults if name in columns)
+        age = change.version
         groups[change.is_new, names].append(
             (
                 change.entity_id,
-                *[payload[name] for name in names],
-                change.version.version,
-                change.version.occurred_at,
-                change.version.source_partition,
-                change.version.source_offset,
+                *map(columns.__getitem__, names),
+                age.version,
+                age.occurred_at,
+                age.source_partition,
+                age.source_offset,
                 now,
-                change.version.occurred_at if change.deleted else None,
+                age.occurred_at if change.deleted else None,
             )
         )
     return [
@@ -103,8 +108,8 @@ def mark_row(event: Event, outcome: Outcome, now: datetime) -> Row:
         event.event_id,
         event.entity,
         event.entity_id,
-        event.operation.value,
-        outcome.value,
+        event.operation,
+        outcome,
         record.partition.topic,
         record.partition.number,
         record.offset,
@@ -175,14 +180,18 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode("ascii")
 
 
-def fits_packet(event: Event, max_packet_bytes: int | None) -> bool:
-    """Whether the row of `event` can be sent at all; None: packets have no limit."""
-    if max_packet_bytes is None:
+def fits_packets(events: Sequence[Event], max_packet_bytes: int | None) -> bool:
+    """Whether the row of every event can be sent at all; None: packets have no limit."""
+    if max_packet_bytes is None or not events:
         return True
-    if 2 * event.record.size_bytes + PACKET_MARGIN_BYTES <= max_packet_bytes:
+    # A row holds no more than its record's value.
+    if 2 * max(len(event.record.value or b"") for event in events) + PACKET_MARGIN_BYTES <= max_packet_bytes:
         return True
-    texts = [value.encode() for value in event.columns.values() if isinstance(value, str)]
-    return _fits(texts, max_packet_bytes)
+    return all(_fits(_texts_of(event), max_packet_bytes) for event in events)
+
+
+def _texts_of(event: Event) -> list[bytes]:
+    return [value.encode() for value in event.columns.values() if isinstance(value, str)]
 
 
 def _fits(values: list[bytes], max_packet_bytes: int | None) -> bool:

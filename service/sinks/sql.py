@@ -7,13 +7,12 @@ one transaction, in this order; check, decide, upsert and mark are those of `sin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import (
     Delete,
-    Row,
     Table,
     Update,
     and_,
@@ -22,6 +21,7 @@ from sqlalchemy import (
     delete,
     false,
     insert,
+    or_,
     select,
     update,
 )
@@ -44,20 +44,15 @@ from service.core.types import (
     Lease,
     Outcome,
     Partition,
-    Record,
     StoredPosition,
     Work,
     Written,
 )
 from service.database import Database, Transaction
+from service.dialects.dialect import Answer, Statement
 from service.entities.entity import Entity
-from service.sinks.events import EventTables, trace
-from service.sinks.rows import (
-    digest,
-    fits_packet,
-    letter_row,
-    reused_letter,
-)
+from service.sinks.events import Attempt, EventTables, trace, traces_in
+from service.sinks.rows import digest, fits_packets, letter_row, reused_letter
 from service.sql_errors import DuplicateKey
 
 # Built once: every batch runs these two, and building them took longer than running them.
@@ -83,9 +78,10 @@ _OPEN_LETTERS = select(dead_letters.c.id, dead_letters.c.record_offset, dead_let
     dead_letters.c.topic == bindparam("of_topic"),
     dead_letters.c.partition_id == bindparam("of_partition"),
     dead_letters.c.record_offset.between(bindparam("first"), bindparam("last")),
-    dead_letters.c.status.in_(OPEN_STATUSES),
+    or_(*(dead_letters.c.status == status for status in OPEN_STATUSES)),
 )
-
+# The answers of a transaction that are not named by an entity's table.
+_FENCE, _LETTERS, _TRACES = "fence", dead_letters.name, "traces"
 
 Result = TypeVar("Result")
 
@@ -125,8 +121,8 @@ class SqlSink:
     async def apply(self, work: Work, lease: Lease) -> Written:
         """Write `work`, or nothing; see the port."""
 
-        async def write(transaction: Transaction, found: set[object]) -> Written:
-            return await self._write(transaction, work, lease, found)
+        async def write(transaction: Transaction, attempt: Attempt) -> Written:
+            return await self._write(transaction, work, lease, attempt)
 
         return await self._past_rivals(work.events, write)
 
@@ -138,8 +134,10 @@ class SqlSink:
         had never been. Raises what `apply` raises, but for `FenceLost`.
         """
 
-        async def write(transaction: Transaction, found: set[object]) -> Written:
-            written = await self._handle(transaction, work, found, force=force)
+        async def write(transaction: Transaction, attempt: Attempt) -> Written:
+            answers = await self._ask(transaction, self._questions(work))
+            forced = await self._handled_themselves(transaction, work.events) if force else ()
+            written = await self._handle(transaction, work, answers, attempt, forced)
             if dry_run:
                 raise _DryRun(written)
             return written
@@ -160,53 +158,76 @@ class SqlSink:
         Raises what `hold` raises, and what `apply` raises.
         """
 
-        async def write(transaction: Transaction, found: set[object]) -> Outcome:
+        async def write(transaction: Transaction, attempt: Attempt) -> Outcome:
             await hold(transaction)
-            written = await self._events.write(transaction, (event,), found)
-            ((_, outcome),) = written.outcomes
+            work = Work((event,), (), event.record.offset)
+            answers = await self._ask(transaction, self._questions(work))
+            decided = self._events.decide(work.events, answers, attempt)
+            await transaction.write(*decided.statements)
+            ((_, outcome),) = decided.written.outcomes
+            # First this letter, in its own way; then those of other records that the event makes good.
             await close(transaction, outcome)
-            await self._supersede(transaction, written.marked)
+            await self._supersede(transaction, decided.written.marked, answers)
             return outcome
 
         return await self._past_rivals((event,), write)
 
     async def _past_rivals(
-        self, events: Sequence[Event], write: Callable[[Transaction, set[object]], Awaitable[Result]]
+        self, events: Sequence[Event], write: Callable[[Transaction, Attempt], Awaitable[Result]]
     ) -> Result:
         """Run a transaction; when a rival inserts the same mark or row first, run it again: it sees it then.
 
-        `write` notes which marks and rows are there. A rerun that fails the same way without having found
-        anything new is a permanent failure, never a loop.
+        `write` notes in its attempt which marks and rows are there. A rerun that fails the same way without
+        having found anything new is a permanent failure, never a loop.
         """
         await self._refuse_oversized(events)
         known: set[object] | None = None
         while True:
-            found: set[object] = set()
+            attempt = Attempt(again=known is not None)
             try:
                 async with self._database.transaction() as transaction:
-                    return await write(transaction, found)
+                    return await write(transaction, attempt)
             except DuplicateKey as rival:
-                if known is not None and found <= known:
+                if known is not None and attempt.found <= known:
                     raise PermanentError(str(rival), error_class="DuplicateKey") from rival
-                known = found
+                known = attempt.found
 
-    async def _write(self, transaction: Transaction, work: Work, lease: Lease, found: set[object]) -> Written:
-        """The steps in their order; notes in `found` which marks and rows are there, also when it fails."""
-        await self._fence(transaction, lease, work.end)
-        return await self._handle(transaction, work, found)
+    async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
+        """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""
+        asked = {_FENCE: self._advance(lease, work.end), **self._questions(work)}
+        answers = await self._ask(transaction, asked)
+        _require_fence(answers[_FENCE], lease)
+        return await self._handle(transaction, work, answers, attempt)
+
+    def _questions(self, work: Work) -> dict[str, Statement]:
+        """What has to be known before anything is written, by table; rows that may change are locked."""
+        questions = self._events.questions(work.events)
+        if work.events:
+            questions[_LETTERS] = _open_letters(work.events)
+        if ids := {letter.event_id for letter in work.letters if letter.event_id}:
+            questions[_TRACES] = self._events.traces(ids)
+        return questions
+
+    async def _ask(self, transaction: Transaction, asked: Mapping[str, Statement]) -> dict[str, Answer]:
+        return dict(zip(asked, await transaction.run(*asked.values()), strict=True))
 
     async def _handle(
-        self, transaction: Transaction, work: Work, found: set[object], *, force: bool = False
+        self,
+        transaction: Transaction,
+        work: Work,
+        answers: Mapping[str, Answer],
+        attempt: Attempt,
+        forced: Collection[int] = (),
     ) -> Written:
         """Everything of a batch but its position."""
-        written = await self._events.write(transaction, work.events, found, force=force)
-        await self._supersede(transaction, written.marked)
+        written, statements = self._events.decide(work.events, answers, attempt, forced)
         reused = [event for event, outcome in written.outcomes if outcome is Outcome.DEAD]
-        letters = await self._without_mark(transaction, work.letters)
-        await self._bury(transaction, [*letters, *map(reused_letter, reused)])
+        letters = [*_without_mark(work.letters, answers), *map(reused_letter, reused)]
+        await transaction.write(*statements, *self._bury(letters))
+        await self._supersede(transaction, written.marked, answers)
         return written
 
-    async def _fence(self, transaction: Transaction, lease: Lease, end: int) -> None:
+    def _advance(self, lease: Lease, end: int) -> Statement:
         """Move the position, if it is still ours and where we left it: the first statement of all."""
         held = {
             "group": self._group_id,
@@ -215,45 +236,39 @@ class SqlSink:
             "claim": lease.claim_id,
             "expected": lease.expected,
         }
-        try:
-            moved = await transaction.execute(_ADVANCE, held | {"end": end, "now": self._now()})
-        except TemporaryError as error:
-            # A position's row that is locked or fought over says nothing about the records.
-            raise Unavailable(f"position is locked: {error}", part="database") from error
-        if moved.rowcount != 1:
-            raise FenceLost(f"{lease.partition} is not at {lease.expected} under our claim")
+        return Statement(_ADVANCE, held | {"end": end, "now": self._now()})
 
-    async def _without_mark(
-        self, transaction: Transaction, letters: Sequence[DeadLetter]
-    ) -> Sequence[DeadLetter]:
-        """The letters of records that left no mark: one that was handled before is not given up now (I2)."""
-        ids = {letter.event_id for letter in letters if letter.event_id}
-        left = await self._events.traces(transaction, ids)
-        return [letter for letter in letters if trace(letter) not in left]
+    async def _handled_themselves(self, transaction: Transaction, events: Sequence[Event]) -> set[int]:
+        """The events, by identity, whose mark was left by their own record, not by a copy of it."""
+        if not events:
+            return set()
+        (answer,) = await transaction.run(self._events.traces({event.event_id for event in events}))
+        left = traces_in(answer)
+        return {id(event) for event in events if trace(event) in left}
 
-    async def _supersede(self, transaction: Transaction, marked: Sequence[Event]) -> None:
+    async def _supersede(
+        self, transaction: Transaction, marked: Sequence[Event], answers: Mapping[str, Answer]
+    ) -> None:
         """Close the letters of records that have a mark now: the two never stand open together (I2)."""
         if not marked:
             return
-        partition = marked[0].record.partition
-        records = {event.record.offset: event.record for event in marked}
-        # A lane's records lie close together; letters hardly ever do.
-        between = {"first": min(records), "last": max(records)}
-        of = {"of_topic": partition.topic, "of_partition": partition.number}
-        found = await transaction.execute(_OPEN_LETTERS, of | between)
-        settled = [row.id for row in found if _is_letter_of(row, records.get(row.record_offset))]
+        digests = {event.record.offset: event.record for event in marked}
+        settled = [
+            number
+            for number, offset, its_digest in answers[_LETTERS].rows
+            if offset in digests and digest(digests[offset]) == its_digest
+        ]
         if settled:
             still_open = and_(dead_letters.c.id.in_(settled), dead_letters.c.status.in_(OPEN_STATUSES))
             close = update(dead_letters).where(still_open)
             await transaction.execute(close.values(status="superseded", next_attempt_at=None))
 
-    async def _bury(self, transaction: Transaction, letters: Sequence[DeadLetter]) -> None:
-        if not letters:
-            return
-        now = self._now()
-        rows = [letter_row(letter, now, self._max_packet_bytes) for letter in letters]
-        values = [tuple(row.values()) for row in rows]
-        await transaction.write(self._dialect.insert_once(dead_letters, tuple(rows[0]), values))
+    def _bury(self, letters: Sequence[DeadLetter]) -> Iterator[Statement]:
+        if letters:
+            now = self._now()
+            rows = [letter_row(letter, now, self._max_packet_bytes) for letter in letters]
+            values = [tuple(row.values()) for row in rows]
+            yield self._dialect.insert_once(dead_letters, tuple(rows[0]), values)
 
     # ---------------------------------------------------------------- positions and claims
 
@@ -307,14 +322,15 @@ class SqlSink:
     async def _refuse_oversized(self, events: Sequence[Event]) -> None:
         """Raise `PermanentError` for a row that no statement can carry: it would look like an outage."""
         await self._learn_packet_limit()
-        if not all(fits_packet(event, self._max_packet_bytes) for event in events):
+        if not fits_packets(events, self._max_packet_bytes):
             raise PermanentError("larger than max_allowed_packet", error_class="RecordTooLarge")
 
     async def _learn_packet_limit(self) -> None:
         query = self._dialect.packet_limit()
         if query is not None and self._max_packet_bytes is None:
             async with self._database.transaction() as transaction:
-                ((limit,),) = await transaction.read(query)
+                (answer,) = await transaction.run(query)
+                ((limit,),) = answer.rows
                 self._max_packet_bytes = int(limit)
 
 
@@ -328,5 +344,26 @@ def _delete_nothing(table: Table) -> Delete:
     return delete(table).where(false())
 
 
-def _is_letter_of(letter: Row[Any], record: Record | None) -> bool:
-    return record is not None and letter.digest == digest(record)
+def _require_fence(moved: Answer, lease: Lease) -> None:
+    try:
+        found = moved.count
+    except TemporaryError as error:
+        # A position's row that is locked or fought over says nothing about the records.
+        raise Unavailable(f"position is locked: {error}", part="database") from error
+    if found != 1:
+        raise FenceLost(f"{lease.partition} is not at {lease.expected} under our claim")
+
+
+def _open_letters(events: Sequence[Event]) -> Statement:
+    """The question which letters of the records from the first to the last of `events` are open."""
+    offsets = [event.record.offset for event in events]
+    partition = events[0].record.partition
+    # A lane's records lie close together; letters hardly ever do.
+    between = {"first": min(offsets), "last": max(offsets)}
+    return Statement(_OPEN_LETTERS, {"of_topic": partition.topic, "of_partition": partition.number} | between)
+
+
+def _without_mark(letters: Sequence[DeadLetter], answers: Mapping[str, Answer]) -> Sequence[DeadLetter]:
+    """The letters of records that left no mark: one that was handled before is not given up now (I2)."""
+    left = traces_in(answers[_TRACES]) if _TRACES in answers else set()
+    return [letter for letter in letters if trace(letter) not in left]

@@ -11,7 +11,8 @@ the callbacks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from service.core.errors import Unavailable
 from service.core.types import Event, Lease
@@ -21,7 +22,7 @@ from service.stores.redis_client import CommandRefused, close_pool, connection_p
 KEY_PREFIX = b"processed:event:"
 
 # One command and one reply for a batch: a pipeline of SETs costs the client six times as much.
-_SET_ALL = b"for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[2 * i - 1], 'EX', ARGV[2 * i]) end"
+_SET_ALL = b"for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
 
 # Only where the key is there, which it never is: an event id has at least one byte. A Redis that is full, or
 # somebody's replica, answers a PING, but refuses this as it refuses entries.
@@ -70,27 +71,17 @@ class RedisProcessedCache:
         if not isinstance(values, list) or len(values) != len(events):
             self._on_lookup(0, 0, len(events))
             return frozenset()
-        missed = {
-            event.event_id
-            for event, value in zip(events, values, strict=True)
-            if not _fits(value, event, lease)
-        }
-        # An id that stands twice in the batch, for two entities, must not pass for both: a miss.
-        hits = frozenset(event.event_id for event in events) - missed
-        found = sum(event.event_id in hits for event in events)
+        hits = _hits(events, values, lease)
+        found = sum(event.event_id in hits for event in events) if hits else 0
         self._on_lookup(found, len(events) - found, 0)
         return hits
 
     async def remember(self, events: Sequence[Event], lease: Lease) -> None:
         """Store `events`, which SQL has marked, for their time to live; a failure is a miss later on."""
-        entries = _entries(events, lease)
-        if not entries:
-            return
-        arguments: list[bytes] = []
-        for event in entries:
-            arguments += (_value(event, lease), b"%d" % self._ttl(event))
-        keys = [_key(event) for event in entries]
-        await self._ask(b"EVAL", _SET_ALL, b"%d" % len(keys), *keys, *arguments)
+        for ttl_seconds, entries in self._entries_by_ttl(events, lease).items():
+            keys = map(_key, entries)
+            values = _values(entries, lease)
+            await self._ask(b"EVAL", _SET_ALL, b"%d" % len(entries), *keys, b"%d" % ttl_seconds, *values)
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless Redis would take an entry; asks it whatever the breaker says."""
@@ -122,8 +113,12 @@ class RedisProcessedCache:
         finally:
             self._breaker.release(permit)
 
-    def _ttl(self, event: Event) -> int:
-        return self._ttl_seconds.get(event.entity, self._default_ttl_seconds)
+    def _entries_by_ttl(self, events: Sequence[Event], lease: Lease) -> dict[int, list[Event]]:
+        """What to store, by its time to live: one kind for a lane's events, which are of one entity."""
+        entries: dict[int, list[Event]] = defaultdict(list)
+        for event in _entries(events, lease):
+            entries[self._ttl_seconds.get(event.entity, self._default_ttl_seconds)].append(event)
+        return entries
 
 
 class NoCache:
@@ -146,13 +141,25 @@ def _key(event: Event) -> bytes:
     return KEY_PREFIX + event.event_id
 
 
-def _value(event: Event, lease: Lease) -> bytes:
-    return f"{lease.cache_namespace}:{event.record.offset}:{event.entity_id}".encode()
+def _values(events: Iterable[Event], lease: Lease) -> list[bytes]:
+    prefix = lease.cache_namespace.encode()
+    return [b"%b:%d:%d" % (prefix, event.record.offset, event.entity_id) for event in events]
 
 
-def _fits(value: object, event: Event, lease: Lease) -> bool:
+def _hits(events: Sequence[Event], values: Sequence[object], lease: Lease) -> frozenset[bytes]:
+    """The ids that count as known by what Redis answered for each event."""
+    prefix = b"%b:" % lease.cache_namespace.encode()
+    hits: set[bytes] = set()
+    missed: set[bytes] = set()
+    for event, value in zip(events, values, strict=True):
+        known = value is not None and _fits(value, prefix, event, lease)
+        (hits if known else missed).add(event.event_id)
+    # An id that stands twice in the batch, for two entities, must not pass for both: a miss.
+    return frozenset(hits - missed)
+
+
+def _fits(value: object, prefix: bytes, event: Event, lease: Lease) -> bool:
     """Whether `value` is what a lane wrote in this namespace for this entity, of a record handled in SQL."""
-    prefix = b"%s:" % lease.cache_namespace.encode()
     suffix = b":%d" % event.entity_id
     if not isinstance(value, bytes) or not (value.startswith(prefix) and value.endswith(suffix)):
         return False

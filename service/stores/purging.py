@@ -194,11 +194,13 @@ class LetterPurge:
         """Delete those that are still over once they are locked: an operator may want one back."""
         seen, dialect = (_letters.id, _letters.status, _letters.last_failed_at), self._database.dialect
         async with self._database.transaction(TRANSACTION_SECONDS) as transaction:
-            locked = await transaction.read(dialect.select_in(seen, _letters.id, ids, lock=True))
-            over = [row.id for row in locked if letter_is_over(row.status, row.last_failed_at, cut)]
+            (locked,) = await transaction.run(dialect.select_in(seen, _letters.id, ids, lock=True))
+            over = [
+                number for number, status, failed_at in locked.rows if letter_is_over(status, failed_at, cut)
+            ]
             if over:
                 actions = dialect.delete_in(dead_letter_actions.c.letter_id, over)
-                await transaction.write((actions, dialect.delete_in(_letters.id, over)))
+                await transaction.write(actions, dialect.delete_in(_letters.id, over))
         return len(over)
 
 

@@ -64,6 +64,13 @@ class Shop:
         """The letter of a good event: version and name count up with the offset."""
         return self.letter(offset, GOOD % (offset, offset, offset), **columns)
 
+    def deadlock(self, table: str) -> None:
+        """Let whoever inserts into a table be told that it was a deadlock's victim."""
+        self.sql(
+            f"CREATE TRIGGER deadlocked BEFORE INSERT ON {table} FOR EACH ROW"
+            " SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'"
+        )
+
     def statuses(self) -> list[object]:
         return [status for (status,) in self.sql("SELECT status FROM dead_letters ORDER BY id")]
 
@@ -137,6 +144,27 @@ def test_what_fails_again_stays_dead(shop: Shop, capsys: Captured) -> None:
     assert [row[-1] for row in shop.actions()] == ["dead"]
 
 
+@pytest.mark.parametrize(
+    ("status", "attempts", "afterwards"),
+    [
+        pytest.param("retrying", 1, ("retrying", 2, "Deadlock", 300), id="parked"),
+        pytest.param("retrying", 3, ("dead", 4, "Deadlock", None), id="no-attempts-left"),
+        pytest.param("dead", 1, ("dead", 2, "Deadlock", None), id="dead"),
+    ],
+)
+def test_a_letter_that_fails_for_now(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, status: str, attempts: int, afterwards: tuple[object, ...]
+) -> None:
+    """A parked one waits for its next attempt, as if the service had tried it; a dead one stays dead."""
+    monkeypatch.setenv("RETRY_DELAYS_SECONDS", "10,300")
+    shop.deadlock("customers")
+    letter_id = shop.update(1, status=status, attempts=attempts)
+    assert upsertd("replay", letter_id) == 1
+    waits = "TIMESTAMPDIFF(SECOND, last_failed_at, next_attempt_at) DIV 50 * 50"  # without its jitter
+    assert shop.sql(f"SELECT status, attempts, error_class, {waits} FROM dead_letters") == [afterwards]
+    assert [row[-1] for row in shop.actions()] == [afterwards[0]]
+
+
 def test_a_letter_that_the_service_is_at_is_waited_for(shop: Shop) -> None:
     """A retry may hold its letter longer than a statement waits for it."""
     letter_id = shop.update(1, status="retrying")
@@ -144,7 +172,7 @@ def test_a_letter_that_the_service_is_at_is_waited_for(shop: Shop) -> None:
     with connect(world) as retrier, retrier.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SELECT id FROM dead_letters FOR UPDATE")
-        release = threading.Timer(8, retrier.rollback)
+        release = threading.Timer(6, retrier.rollback)
         release.start()
         try:
             assert upsertd("discard", letter_id) == 0

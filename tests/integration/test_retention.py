@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -22,8 +22,8 @@ from service.stores import purging, retention
 from service.stores.purging import LetterPurge, MarkPurge, Purge
 from service.telemetry.metrics import Metrics
 from tests.building import CUSTOMERS, NOON, ORDERS, at, event
-from tests.contracts.sink_worlds import GROUP, SqlWorld, claimed, create_tables, write
-from tests.servers import MariaDb, PostgreSql, database_of
+from tests.contracts.conftest import DATABASES
+from tests.contracts.sink_worlds import GROUP, SqlWorld, claimed, write
 
 KEEP = timedelta(days=14)
 HORIZON = 100
@@ -33,32 +33,9 @@ LETTERS_KEEP = timedelta(days=90)
 LONG_DEAD, LATELY_DEAD = NOON - timedelta(days=91), NOON - timedelta(days=89)
 
 
-@pytest.fixture(scope="module")
-def mariadb_tables(mariadb: MariaDb) -> Iterator[str]:
-    url = mariadb.create_database()
-    create_tables(url)
-    yield url
-    mariadb.drop_database(database_of(url))
-
-
-@pytest.fixture(scope="module")
-def postgresql_tables(postgresql: PostgreSql) -> Iterator[str]:
-    url = postgresql.create_database()
-    create_tables(url)
-    yield url
-    postgresql.drop_database(database_of(url))
-
-
-@pytest.fixture(scope="module")
-def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/shop.db"
-    create_tables(url)
-    return url
-
-
-@pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
+@pytest.fixture(params=DATABASES)
 def tables_url(request: pytest.FixtureRequest) -> str:
-    return cast("str", request.getfixturevalue(f"{request.param}_tables"))
+    return cast("str", request.getfixturevalue(request.param))
 
 
 @pytest_asyncio.fixture

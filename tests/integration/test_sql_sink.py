@@ -7,6 +7,7 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -28,7 +29,6 @@ from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 from service.pipeline.process import Route, process
-from service.sinks.events import EventTables
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -359,25 +359,19 @@ class TestNoProgress:
 
 
 class Rivalled(SqlSink):
-    """A sink that is overtaken just before it writes its marks: by one rival at each attempt."""
+    """A sink that is overtaken after it has read the marks: by one rival at each attempt."""
 
     def __init__(self, world: SqlWorld, overtaken: Sequence[Event]) -> None:
         super().__init__(world.database, ENTITIES, GROUP, lambda: NOON)
-        self._events = _Overtaken(world, overtaken)
-
-
-class _Overtaken(EventTables):
-    def __init__(self, world: SqlWorld, overtaken: Sequence[Event]) -> None:
-        super().__init__(world.database.dialect, ENTITIES, lambda: NOON)
         self._rival = world.database
         self._overtaken = list(overtaken)
 
-    async def _mark(self, transaction: Transaction, fresh: Sequence[tuple[Event, Outcome]]) -> None:
+    async def _handle(self, transaction: Transaction, *more: Any) -> Written:
         if self._overtaken:
             row = mark_row(self._overtaken.pop(0), Outcome.APPLIED, NOON)
             async with self._rival.transaction() as theirs:
                 await theirs.execute(insert(processed_events).values(row))
-        await super()._mark(transaction, fresh)
+        return await super()._handle(transaction, *more)
 
 
 async def with_unique_email(world: SqlWorld) -> Lease:

@@ -19,7 +19,7 @@ from sqlalchemy.sql import Executable
 from service.core.ports import Sink
 from service.core.types import Lease, Partition, StoredPosition, Work, Written
 from service.database import Database, Transaction
-from service.dialects.dialect import Statement
+from service.dialects.dialect import Answer, Statement
 from service.testing.source import InMemoryKafka, InMemorySource
 from tests.planted.steps import Steps
 
@@ -77,6 +77,7 @@ class _StagedTransaction(Transaction):
     def __init__(self, transaction: Transaction, steps: Steps) -> None:
         self.names: list[str] = []
         self._transaction = transaction
+        self._answers = transaction._answers
         self._steps = steps
 
     async def execute(
@@ -88,10 +89,13 @@ class _StagedTransaction(Transaction):
         await self._reach(_name(statement))
         return result
 
-    async def _send(self, statement: Statement) -> CursorResult[Any]:
-        result = await self._transaction._send(statement)
-        await self._reach(_name(statement.sql))
-        return result
+    async def run(self, *statements: Statement) -> list[Answer]:
+        """One by one, so that something may happen between two that are sent together."""
+        answers: list[Answer] = []
+        for statement in statements:
+            answers += await self._transaction.run(statement)
+            await self._reach(_name(statement.sql))
+        return answers
 
     async def _reach(self, name: str) -> None:
         self.names.append(name)

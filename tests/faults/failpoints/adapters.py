@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaConsumer
 from service import app
 from service.core.types import Batch, Event, Partition, Record
 from service.database import Transaction
-from service.dialects.dialect import Statement
+from service.dialects.dialect import Answer, Statement
+from service.dialects.mysql_text import RowsStatement
 from service.sources import kafka
 from service.sources.kafka import KafkaSource
 from service.sources.kafka_admin import KafkaAdmin
@@ -64,20 +65,29 @@ def _in_transaction(armed: Armed) -> None:
     async def execute_one(self: Transaction, statement: Any, parameters: Any = None) -> Any:
         return await meet(self, name_of(statement), lambda: execute(self, statement, parameters))
 
-    async def send_one(self: Transaction, statement: Statement) -> Any:
-        if not isinstance(statement.sql, str):
-            return await send(self, statement)  # which executes it
+    async def run_one_by_one(self: Transaction, *statements: Statement) -> list[Answer]:
+        """Come to the steps between statements that the service sends together."""
+        answers: list[Answer] = []
+        for statement in statements:
+            answers += await run_one(self, statement)
+        return answers
+
+    async def run_one(self: Transaction, statement: Statement) -> list[Answer]:
         name = name_of(statement.sql)
-        if OPERATION.get() == "batch" and name == "insert customers" and STUBBORN in statement.sql:
+        if OPERATION.get() == "batch" and name == "insert customers" and _is_stubborn(statement):
             await SqlNerve(self).refuse(Kind.LOCK_TIMEOUT)
-        return await meet(self, name, lambda: send(self, statement))
+        return await meet(self, name, lambda: run(self, statement))
 
     async def commit_all(self: Transaction) -> None:
         await meet(self, "commit", lambda: commit(self))
 
     execute = replaced(Transaction, "execute", execute_one)
-    send = replaced(Transaction, "_send", send_one)
+    run = replaced(Transaction, "run", run_one_by_one)
     commit = replaced(Transaction, "commit", commit_all)
+
+
+def _is_stubborn(statement: Statement) -> bool:
+    return isinstance(statement, RowsStatement) and any(STUBBORN in str(row) for row in statement.rows)
 
 
 def _in_source(armed: Armed) -> None:

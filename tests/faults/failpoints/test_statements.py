@@ -20,9 +20,9 @@ _MYSQL = MySql()
 @pytest.mark.parametrize(
     ("statement", "name"),
     [
-        (next(_MYSQL.insert(_CUSTOMERS, _COLUMNS, _ROW)), "insert customers"),
-        (next(_MYSQL.overwrite(_CUSTOMERS, _COLUMNS, _ROW)), "overwrite customers"),
-        (next(_MYSQL.insert_once(dead_letters, ("id", "status"), _ROW)), "insert dead_letters"),
+        (_MYSQL.insert(_CUSTOMERS, _COLUMNS, _ROW), "insert customers"),
+        (_MYSQL.overwrite(_CUSTOMERS, _COLUMNS, _ROW), "overwrite customers"),
+        (_MYSQL.insert_once(dead_letters, ("id", "status"), _ROW), "insert dead_letters"),
         (_MYSQL.select_in([_CUSTOMERS.c.id], _CUSTOMERS.c.id, [1], lock=True), "select customers"),
         (_MYSQL.delete_in(_CUSTOMERS.c.id, [1]), "delete customers"),
     ],

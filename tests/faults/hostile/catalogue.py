@@ -14,7 +14,7 @@ from tests.faults.hostile.cases import Case
 MEGABYTE = 1_000_000
 
 _DECODER = "tests/unit/test_native_hostile.py"
-_MYSQL = "tests/integration/test_mysql_text.py"
+_MYSQL = "tests/integration/test_mysql_rows.py"
 _SINK = "tests/contracts/test_sink.py"
 _HERE = "tests/faults/hostile"
 _DIFFERENTIAL = f"{_HERE}/test_differential.py::test_the_tables_hold_what_the_records_said"

@@ -46,7 +46,7 @@ class Redis:
             )
         assert name == b"EVAL"
         count = int(arguments[1])
-        keys, values = arguments[2 : 2 + count], arguments[2 + count :: 2]
+        keys, (_ttl_seconds, *values) = arguments[2 : 2 + count], arguments[2 + count :]
         return await self._wire.call("remember", self._weather, lambda: self._set_all(keys, values))
 
     def plant(self, event_id: bytes, value: bytes) -> None:

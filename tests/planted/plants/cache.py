@@ -27,8 +27,8 @@ def ask_by_existence(patch: pytest.MonkeyPatch) -> None:
 def any_offset(patch: pytest.MonkeyPatch) -> None:
     """`processed_cache._fits` does not compare the offset with `handled_offset`."""
 
-    def fits(value: object, event: Event, lease: Lease) -> bool:
-        return _fits(value, event, replace(lease, handled_offset=2**63))
+    def fits(value: object, prefix: bytes, event: Event, lease: Lease) -> bool:
+        return _fits(value, prefix, event, replace(lease, handled_offset=2**63))
 
     patch.setattr(processed_cache, "_fits", fits)
 
@@ -36,9 +36,9 @@ def any_offset(patch: pytest.MonkeyPatch) -> None:
 def any_namespace(patch: pytest.MonkeyPatch) -> None:
     """`processed_cache._fits` takes every namespace for the lane's, from its beginning on."""
 
-    def fits(value: object, event: Event, lease: Lease) -> bool:
-        namespace = value.split(b":")[0].decode() if isinstance(value, bytes) else ""
-        return _fits(value, event, replace(lease, cache_namespace=namespace, handled_from=0))
+    def fits(value: object, prefix: bytes, event: Event, lease: Lease) -> bool:
+        namespace = value.split(b":")[0] if isinstance(value, bytes) else b""
+        return _fits(value, namespace + b":", event, replace(lease, handled_from=0))
 
     patch.setattr(processed_cache, "_fits", fits)
 
@@ -46,8 +46,8 @@ def any_namespace(patch: pytest.MonkeyPatch) -> None:
 def any_beginning(patch: pytest.MonkeyPatch) -> None:
     """`processed_cache._fits` does not compare the offset with `handled_from`."""
 
-    def fits(value: object, event: Event, lease: Lease) -> bool:
-        return _fits(value, event, replace(lease, handled_from=0))
+    def fits(value: object, prefix: bytes, event: Event, lease: Lease) -> bool:
+        return _fits(value, prefix, event, replace(lease, handled_from=0))
 
     patch.setattr(processed_cache, "_fits", fits)
 
@@ -55,8 +55,8 @@ def any_beginning(patch: pytest.MonkeyPatch) -> None:
 def any_entity(patch: pytest.MonkeyPatch) -> None:
     """`processed_cache._fits` takes every id for the event's."""
 
-    def fits(value: object, event: Event, lease: Lease) -> bool:
+    def fits(value: object, prefix: bytes, event: Event, lease: Lease) -> bool:
         entity_id = int(value.split(b":")[-1]) if isinstance(value, bytes) else 0
-        return _fits(value, replace(event, entity_id=entity_id), lease)
+        return _fits(value, prefix, replace(event, entity_id=entity_id), lease)
 
     patch.setattr(processed_cache, "_fits", fits)

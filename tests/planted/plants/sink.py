@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, delete, func, text, update
+from sqlalchemy import Table, bindparam, func, update
 from sqlalchemy.exc import DBAPIError
 
-from service.bookkeeping import consumer_positions, is_position_of, processed_events
+from service.bookkeeping import consumer_positions, processed_events
 from service.core import decide
 from service.core.decide import Change, version_of
 from service.core.errors import PermanentError, TemporaryError, Unavailable, UpsertdError
@@ -18,19 +18,19 @@ from service.core.types import (
     DeadLetter,
     Event,
     Lease,
-    Mark,
     Outcome,
     Partition,
     StoredPosition,
     Work,
     Written,
 )
-from service.database import Transaction
-from service.dialects import mysql_errors
+from service.dialects import mysql_errors, mysql_text
 from service.dialects.dialect import Columns, Rows, Statement
 from service.dialects.mysql import MySql
+from service.dialects.mysql_text import RowsStatement
 from service.entities.entity import Entity
-from service.sinks.events import EventTables
+from service.entities.registry import ENTITIES
+from service.sinks.events import Attempt, Decided, EventTables
 from service.sinks.rows import RowGroup, group_rows, letter_row
 from service.sinks.sql import SqlSink
 
@@ -45,10 +45,11 @@ def mark_after_the_commit(patch: pytest.MonkeyPatch) -> None:
         written = await apply(self, work, lease)
         new = (Outcome.APPLIED, Outcome.STALE)
         async with self._database.transaction() as transaction:
-            await mark(self._events, transaction, [pair for pair in written.outcomes if pair[1] in new])
+            fresh = [pair for pair in written.outcomes if pair[1] in new]
+            await transaction.write(*mark(self._events, fresh))
         return written
 
-    patch.setattr(EventTables, "_mark", _nothing)
+    patch.setattr(EventTables, "_mark", _no_statement)
     patch.setattr(SqlSink, "apply", apply_then_mark)
 
 
@@ -59,10 +60,10 @@ def bury_after_the_commit(patch: pytest.MonkeyPatch) -> None:
     async def apply_then_bury(self: SqlSink, work: Work, lease: Lease) -> Written:
         written = await apply(self, work, lease)
         async with self._database.transaction() as transaction:
-            await bury(self, transaction, work.letters)
+            await transaction.write(*bury(self, work.letters))
         return written
 
-    patch.setattr(SqlSink, "_bury", _nothing)
+    patch.setattr(SqlSink, "_bury", _no_statement)
     patch.setattr(SqlSink, "apply", apply_then_bury)
 
 
@@ -71,7 +72,7 @@ def insert_ignore_marks(patch: pytest.MonkeyPatch) -> None:
 
     insert = MySql.insert
 
-    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Statement:
         return ignoring(insert(self, table, columns, rows), table is processed_events)
 
     patch.setattr(MySql, "insert", insert_or_ignore)
@@ -81,17 +82,18 @@ def insert_ignore_rows(patch: pytest.MonkeyPatch) -> None:
     """`EventTables._upsert` says `INSERT IGNORE` for rows that are new."""
     insert = MySql.insert
 
-    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Iterator[Statement]:
+    def insert_or_ignore(self: MySql, table: Table, columns: Columns, rows: Rows) -> Statement:
         return ignoring(insert(self, table, columns, rows), table is not processed_events)
 
     patch.setattr(MySql, "insert", insert_or_ignore)
 
 
-def ignoring(statements: Iterable[Statement], wanted: bool) -> Iterator[Statement]:
-    """The same inserts, passing over rows whose key is there."""
-    for statement in statements:
-        assert isinstance(statement.sql, str)
-        yield Statement(statement.sql.replace("INSERT", "INSERT IGNORE", 1)) if wanted else statement
+def ignoring(statement: RowsStatement, wanted: bool) -> Statement:
+    """The same insert, passing over rows whose key is there."""
+    if not wanted:
+        return statement
+    (text,) = mysql_text.texts(statement)
+    return Statement(text.decode().replace("INSERT", "INSERT IGNORE", 1))
 
 
 def upsert_new_rows(patch: pytest.MonkeyPatch) -> None:
@@ -104,14 +106,16 @@ def upsert_new_rows(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
-    """`SqlSink._fence` moves the position whatever the row says."""
-
-    async def move_anyhow(self: SqlSink, transaction: Transaction, lease: Lease, end: int) -> None:
-        handled = func.greatest(consumer_positions.c.handled_offset, end)
-        move = update(consumer_positions).where(is_position_of(self._group_id, lease.partition))
-        await transaction.execute(move.values(next_offset=end, handled_offset=handled))
-
-    patch.setattr(SqlSink, "_fence", move_anyhow)
+    """`SqlSink._advance` moves the position whatever the row says, and nobody asks whether it did."""
+    columns = consumer_positions.c
+    move = update(consumer_positions).where(
+        columns.group_id == bindparam("group"),
+        columns.topic == bindparam("of_topic"),
+        columns.partition_id == bindparam("of_partition"),
+    )
+    handled = func.greatest(columns.handled_offset, bindparam("end"))
+    patch.setattr(f"{_SQL}._ADVANCE", move.values(next_offset=bindparam("end"), handled_offset=handled))
+    patch.setattr(f"{_SQL}._require_fence", lambda moved, lease: None)
 
 
 def claim_without_compare(patch: pytest.MonkeyPatch) -> None:
@@ -138,40 +142,32 @@ def version_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def ids_as_text(patch: pytest.MonkeyPatch) -> None:
     """`EventTables._find_marks` compares ids by MySQL's default collation."""
-    query = text(
-        "SELECT entity, entity_id FROM processed_events"
-        " WHERE CONVERT(event_id USING utf8mb4) COLLATE utf8mb4_general_ci = :event_id LIMIT 1"
+    query = (
+        "SELECT given.event_id, entity, entity_id FROM ({}) AS given JOIN processed_events AS marks"
+        " ON CONVERT(marks.event_id USING utf8mb4) COLLATE utf8mb4_general_ci"
+        " = CONVERT(given.event_id USING utf8mb4) COLLATE utf8mb4_general_ci"
     )
 
-    async def find(self: EventTables, transaction: Transaction, events: Sequence[Event]) -> dict[bytes, Mark]:
-        marks: dict[bytes, Mark] = {}
-        for event in events:
-            rows = await transaction.execute(query, {"event_id": event.event_id.decode()})
-            for row in rows:
-                marks[event.event_id] = Mark(row.entity, row.entity_id)
-        return marks
+    def find(self: EventTables, events: Sequence[Event]) -> Statement:
+        given = " UNION ALL ".join(f"SELECT x'{event.event_id.hex()}' AS event_id" for event in events)
+        return Statement(query.format(given))
 
     patch.setattr(EventTables, "_find_marks", find)
 
 
 def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
-    """`EventTables._decide_and_upsert` replaces the lines of every order, whatever became of it."""
-    decide_and_upsert = EventTables._decide_and_upsert
+    """`EventTables.decide` replaces the lines of every order, whatever became of it."""
+    decide_all = EventTables.decide
 
-    async def and_lines(
-        self: EventTables,
-        transaction: Transaction,
-        entity: Entity,
-        events: Sequence[Event],
-        *more: Any,
-        **still_more: Any,
-    ) -> dict[int, Outcome]:
-        outcomes = await decide_and_upsert(self, transaction, entity, events, *more, **still_more)
-        if entity.lines:
-            await self._replace_lines(transaction, entity.lines, [_with_lines(event) for event in events])
-        return outcomes
+    def and_lines(self: EventTables, events: Sequence[Event], *more: Any) -> Decided:
+        written, statements = decide_all(self, events, *more)
+        orders = [_with_lines(event) for event in events if event.entity == "orders"]
+        lines = ENTITIES["orders"].lines
+        assert lines is not None
+        replaced = self._replace_lines(lines, orders, Attempt(again=True))
+        return Decided(written, [*statements, *replaced])
 
-    patch.setattr(EventTables, "_decide_and_upsert", and_lines)
+    patch.setattr(EventTables, "decide", and_lines)
 
 
 def _with_lines(event: Event) -> Change:
@@ -182,14 +178,13 @@ def remove_deleted_rows(patch: pytest.MonkeyPatch) -> None:
     """`EventTables._upsert` deletes the row that was to become a tombstone."""
     upsert = EventTables._upsert
 
-    async def upsert_or_delete(
-        self: EventTables, transaction: Transaction, entity: Entity, changes: Iterable[Change]
-    ) -> None:
-        changes = list(changes)
-        await upsert(self, transaction, entity, changes)
+    def upsert_or_delete(
+        self: EventTables, entity: Entity, changes: list[Change], attempt: Attempt
+    ) -> Iterator[Statement]:
+        yield from upsert(self, entity, changes, attempt)
         gone = [change.entity_id for change in changes if change.deleted]
         if gone:
-            await transaction.execute(delete(entity.table).where(entity.table.c.id.in_(gone)))
+            yield self._dialect.delete_in(entity.table.c.id, gone)
 
     patch.setattr(EventTables, "_upsert", upsert_or_delete)
 
@@ -201,9 +196,10 @@ def commit_after_a_lock_timeout(patch: pytest.MonkeyPatch) -> None:
         await self._refuse_oversized(work.events)
         async with self._database.transaction() as transaction:
             try:
-                return await self._write(transaction, work, lease, set())
+                return await self._write(transaction, work, lease, Attempt(again=False))
             except TemporaryError as error:
                 failure = error
+                transaction._answers.clear()
         raise failure
 
     patch.setattr(SqlSink, "apply", apply_in_part)
@@ -239,6 +235,11 @@ def every_code_is_permanent(patch: pytest.MonkeyPatch) -> None:
         return meaning
 
     patch.setattr(MySql, "translate", translate_as_permanent)
+
+
+def _no_statement(*_arguments: object) -> tuple[()]:
+    """Stand in for a step that is left out."""
+    return ()
 
 
 async def _nothing(*_arguments: object) -> None:

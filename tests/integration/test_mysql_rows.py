@@ -1,8 +1,9 @@
-"""Rows written as text are what the driver's own binding stores, on a real server."""
+"""Rows written as text or in bulk are what the driver's own binding stores, on a real server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,10 +15,13 @@ from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
 from sqlalchemy.engine import make_url
 
 from service.database import Database
+from service.dialects import mariadb_bulk, mysql_run
 from service.dialects.dialect import Rows, Statement
 from service.dialects.mysql import MySql
-from service.dialects.mysql_text import MAX_STATEMENT_BYTES, TextStatements
+from service.dialects.mysql_connection import MySqlConnection
+from service.dialects.mysql_text import MAX_STATEMENT_BYTES, RowsStatement, TextStatements, texts
 from service.entities.sql_types import exact_decimal, moment
+from service.sql_errors import NoSuchTable
 from tests.servers import MariaDb, database_of
 
 COLUMNS = ("id", "text", "octets", "amount", "moment")
@@ -103,9 +107,49 @@ def test_text_stores_what_binding_stores(
 ) -> None:
     """Every value byte for byte and digit for digit."""
     numbered = [(number, *row) for number, row in enumerate(rows)]
-    texts = [(_text(each), None) for each in TextStatements().insert(VALUES, COLUMNS, numbered)]
+    written = [(text.decode(), None) for text in texts(inserting(numbered))]
     bound = [("INSERT INTO nasty_values VALUES (%s, %s, %s, %s, %s)", numbered)]
-    assert stored(connection, texts) == stored(connection, bound) == tuple(numbered)
+    assert stored(connection, written) == stored(connection, bound) == tuple(numbered)
+
+
+@pytest.fixture(scope="module")
+def in_bulk(values_url: str) -> Iterator[Callable[[Rows], None]]:
+    """Writes rows as the service does, however few they are in bulk."""
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mysql_run, "FEWEST_IN_BULK", 1)
+        database = runner.run(opened(values_url))
+
+        async def write(rows: Rows) -> None:
+            async with database.transaction() as transaction:
+                await transaction.write(inserting(rows))
+
+        yield lambda rows: runner.run(write(rows))
+        runner.run(database.close())
+
+
+async def opened(url: str) -> Database:
+    """A database whose server takes rows in bulk."""
+    database = Database(url, 1)
+    async with database.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, MySqlConnection)
+        assert driver.takes_bulk
+    return database
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS, times=st.sampled_from((1, 2, 300)))
+@example(rows=[("x" * 250, b"y" * 251, None, None), ("x" * 65_535, b"y" * 65_536, None, None)], times=1)
+def test_bulk_stores_what_it_was_given(
+    connection: pymysql.Connection,
+    in_bulk: Callable[[Rows], None],
+    rows: list[tuple[object, ...]],
+    times: int,
+) -> None:
+    """Every value byte for byte and digit for digit: alone, in columns of equal values, at every length."""
+    numbered = [(number, *row) for number, row in enumerate(rows * times)]
+    in_bulk(numbered)
+    assert stored(connection, []) == tuple(numbered)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -127,10 +171,9 @@ async def test_the_service_sends_it_as_it_is(values_url: str) -> None:
     database = Database(values_url, 1)
     rows = [(1, "100 % :x %(y)s %s", b"%s", None, None)]
     async with database.transaction() as transaction:
-        await transaction.write(TextStatements().insert(VALUES, COLUMNS, rows))
         query = TextStatements().select_in((VALUES.c.text, VALUES.c.octets), VALUES.c.id, [1], lock=True)
-        assert [tuple(row) for row in await transaction.read(query)] == [("100 % :x %(y)s %s", b"%s")]
-        await transaction.write([Statement("DELETE FROM nasty_values")])
+        _, read, _ = await transaction.run(inserting(rows), query, Statement("DELETE FROM nasty_values"))
+        assert [tuple(row) for row in read.rows] == [("100 % :x %(y)s %s", b"%s")]
     await database.close()
 
 
@@ -138,9 +181,41 @@ def test_a_long_batch_is_several_statements() -> None:
     """Each below the limit, in order, and none is missing; a row that is longer alone goes alone."""
     rows = [(number, "x" * 300_000, None, None, None) for number in range(5)]
     rows.append((5, "x" * (MAX_STATEMENT_BYTES + 1), None, None, None))
-    texts = [_text(each) for each in TextStatements().insert(VALUES, COLUMNS, rows)]
-    assert [len(text) <= MAX_STATEMENT_BYTES + 100 for text in texts] == [True] * (len(texts) - 1) + [False]
-    assert [number for text in texts for number in range(6) if f'({number},"x' in text] == list(range(6))
+    written = [text.decode() for text in texts(inserting(rows))]
+    lengths = [len(text) <= MAX_STATEMENT_BYTES + 100 for text in written]
+    assert lengths == [True] * (len(written) - 1) + [False]
+    assert [number for text in written for number in range(6) if f'({number},"x' in text] == list(range(6))
+
+
+async def test_a_failure_nobody_looked_at_is_not_committed(values_url: str) -> None:
+    """What was sent together is carried out together: the end of the transaction looks at every answer."""
+    database = Database(values_url, 1)
+    good, bad = inserting([(1, "kept?", None, None, None)]), Statement("SELECT nothing FROM nowhere")
+    with pytest.raises(NoSuchTable):
+        async with database.transaction() as transaction:
+            await transaction.run(bad, good)
+    async with database.transaction() as transaction:
+        (read,) = await transaction.run(Statement("SELECT COUNT(*) FROM nasty_values"))
+        assert [tuple(row) for row in read.rows] == [(0,)]
+    await database.close()
+
+
+def test_the_length_of_a_long_value_says_how_it_is_written() -> None:
+    """As the protocol's lengths are: in one, two, three or eight bytes."""
+    packers = [mariadb_bulk.packer_of(VALUES.c.octets)]
+    heads = [mariadb_bulk.pack(packers, [(bytes(n),)])[:-n] for n in (250, 251, 65_535, 65_536, 1 << 24)]
+    assert heads == [
+        b"\0\xfa",
+        b"\0\xfc\xfb\0",
+        b"\0\xfc\xff\xff",
+        b"\0\xfd\0\0\1",
+        b"\0\xfe\0\0\0\1\0\0\0\0",
+    ]
+
+
+def inserting(rows: Rows) -> RowsStatement:
+    """The service's INSERT of these rows."""
+    return TextStatements().insert(VALUES, COLUMNS, rows)
 
 
 def _text(statement: Statement) -> str:
