@@ -1,4 +1,4 @@
-"""Finding the culprit: a batch that fails is halved in offset order until one record stands alone.
+"""Finding the culprit: a batch that fails is divided in offset order until one record stands alone.
 
 Each part is a transaction of its own that moves the position to its own end, so neighbours are applied
 and order holds. Called by `process`; the decision how to divide is pure.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Protocol, TypeVar
 
 from service.core.errors import ConnectionLost, PermanentError, TemporaryError, Unavailable
@@ -18,6 +18,10 @@ from service.pipeline.retry import RetryPolicy, jittered_delays
 ATTEMPTS = 3
 # No further attempt later than this: one that waits for a lock has been patient already.
 ATTEMPTS_SECONDS = 4.0
+# A lock or an answer that does not come is waited for, seconds at each level: few levels. What is refused is
+# refused at once: few transactions, which halving has.
+WAYS_OF_FAST_FAILURES = 2
+WAYS_OF_SLOW_FAILURES = 16
 
 Item = TypeVar("Item", Event, DeadLetter)
 
@@ -116,7 +120,8 @@ def divide(
 ) -> tuple[Work, ...]:
     """The parts to try instead of `part`; raises `error` when there is nothing left to divide."""
     if not _is_single(part):
-        return _halves(part)
+        is_fast = isinstance(error, PermanentError)
+        return _split(part, WAYS_OF_FAST_FAILURES if is_fast else WAYS_OF_SLOW_FAILURES)
     if part.events and isinstance(error, PermanentError | TemporaryError):
         return (Work((), (_letter_of(part.events[0], error, retries),), part.end),)
     raise error
@@ -126,23 +131,19 @@ def _is_single(part: Work) -> bool:
     return len(part.events) + len(part.letters) <= 1
 
 
-def _halves(part: Work) -> tuple[Work, Work]:
-    events = [event.record.offset for event in part.events]
-    letters = [letter.record.offset for letter in part.letters]
-    offsets = sorted(events + letters)
-    cut = offsets[len(offsets) // 2]
-    return (
-        Work(_before(cut, part.events), _before(cut, part.letters), cut),
-        Work(_from(cut, part.events), _from(cut, part.letters), part.end),
+def _split(part: Work, ways: int) -> tuple[Work, ...]:
+    """At most `ways` parts of like size in offset order, each of which ends where the next one begins."""
+    items: tuple[Event | DeadLetter, ...] = (*part.events, *part.letters)
+    offsets = sorted(item.record.offset for item in items)
+    firsts = sorted({offsets[len(offsets) * way // ways] for way in range(ways)})
+    return tuple(
+        Work(_between(first, end, part.events), _between(first, end, part.letters), end)
+        for first, end in pairwise([*firsts, part.end])
     )
 
 
-def _before(cut: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    return tuple(item for item in items if item.record.offset < cut)
-
-
-def _from(cut: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    return tuple(item for item in items if item.record.offset >= cut)
+def _between(first: int, end: int, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(item for item in items if first <= item.record.offset < end)
 
 
 def _letter_of(event: Event, error: PermanentError | TemporaryError, retries: RetryPolicy) -> DeadLetter:

@@ -163,7 +163,7 @@ async def wait_for_letters(
 
     places = [record.place for record in records]
     await stage.wait_until(
-        there, timeout_seconds=180, why=f"not {' or '.join(statuses)} after {attempts} attempts: {places}"
+        there, timeout_seconds=90, why=f"not {' or '.join(statuses)} after {attempts} attempts: {places}"
     )
 
 

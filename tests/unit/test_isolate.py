@@ -15,7 +15,7 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.types import Event, Lease, Operation, Outcome, Work, Written
-from service.pipeline.isolate import ATTEMPTS, Progress, apply_isolated, divide
+from service.pipeline.isolate import ATTEMPTS, WAYS_OF_SLOW_FAILURES, Progress, apply_isolated, divide
 from service.pipeline.retry import RetryPolicy
 from service.testing.sink import InMemorySink
 from tests.building import CUSTOMERS, Unheard, event, lease, letter, position, record, work
@@ -232,7 +232,20 @@ class TestTemporary:
 
         sink = Waiting({2}, TEMPORARY)
         await apply(work(*events(4)), sink)
-        assert sink.attempts == [[0, 1, 2, 3], [0, 1], [2, 3], [2], [2], [], [3]]
+        assert sink.attempts == [[0, 1, 2, 3], [0], [1], [2], [2], [], [3]]
+
+    async def test_few_levels_lead_to_a_row_that_is_locked(self, looptime: float) -> None:
+        """Each costs the wait for the lock: the whole, two parts, and the record, twice."""
+
+        class Waiting(Failing):
+            async def apply(self, work: Work, lease: Lease) -> Written:
+                await asyncio.sleep(5 if any(each.record.offset == 700 for each in work.events) else 0)
+                return await super().apply(work, lease)
+
+        sink = Waiting({700}, TEMPORARY)
+        await apply(work(*events(1000)), sink)
+        assert (len(sink.applied), sink.next_offset) == (999, 1000)
+        assert looptime == 25
 
     async def test_a_table_that_was_locked_until_now_parks_nobody(self) -> None:
         """Whoever looks afterwards finds it writable: only another try tells."""
@@ -270,7 +283,7 @@ class TestLostConnections:
         with pytest.raises(ConnectionLost):
             await apply(work(*events(4)), sink)
         assert (sink.applied, sink.next_offset) == ({0, 1}, 2)
-        assert sink.attempts[: ATTEMPTS + 1] == [[0, 1, 2, 3]] * ATTEMPTS + [[0, 1]]
+        assert sink.attempts[: ATTEMPTS + 1] == [[0, 1, 2, 3]] * ATTEMPTS + [[0]]
 
     async def test_a_lone_record_that_loses_it_is_never_a_dead_letter(self) -> None:
         """It is raised, however often it is tried: the lane waits."""
@@ -369,6 +382,19 @@ class TestDivide:
         first, second = divide(whole, PERMANENT, RetryPolicy())
         assert (tried(first), first.end, tried(second), second.end) == ([0, 1], 2, [2, 3, 4], 9)
         assert (len(first.letters), len(second.letters)) == (0, 1)
+
+    @pytest.mark.parametrize("error", [TEMPORARY, LOST], ids=["temporary", "lost"])
+    @pytest.mark.parametrize("count", [2, 3, 15, 16, 17, 33, 1000])
+    def test_many_parts_where_failing_is_slow(self, count: int, error: TemporaryError | Unavailable) -> None:
+        """At most sixteen, none empty, none much larger than another: together they are the whole."""
+        whole = work(*events(count), end=count + 5)
+        parts = divide(whole, error, RetryPolicy())
+        sizes = [len(part.events) for part in parts]
+        assert len(parts) == min(count, WAYS_OF_SLOW_FAILURES)
+        assert max(sizes) - min(sizes) <= 1
+        assert tuple(each for part in parts for each in part.events) == whole.events
+        assert [part.end for part in parts[:-1]] == [part.events[0].record.offset for part in parts[1:]]
+        assert parts[-1].end == whole.end
 
     def test_letters_count_as_much_as_events(self) -> None:
         """Either may be the culprit: an event and a letter are parted, in both orders."""

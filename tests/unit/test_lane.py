@@ -518,10 +518,10 @@ class TestOutages:
         begun = asyncio.get_running_loop().time()
         lane, _ = await world.start()
         await moments(5.5)  # the whole has waited for its lock
-        assert world.stored.next_offset == 2
+        assert world.stored.next_offset == 3
         assert lane.paused is None
         assert 5 <= lane.moved_at - begun <= 5.2
-        await moments(16)  # so has its second half, and then the record alone, twice
+        await moments(11)  # so has the record alone, twice
         assert world.applied == {0, 1, 2}
         assert world.dead == {3}
 

@@ -403,12 +403,12 @@ class TestStuckLanes:
         """However long a batch takes that is divided around it; a restart would begin anew."""
         watched.world.produce_numbered(64)
         lane = await start_lane(watched)
-        for _ in range(32):  # the whole, its halves down to the record, which is parked then
+        for _ in range(16):  # the whole, a part of it, and the record alone, which is parked then
             await asyncio.sleep(1)
             assert watched.stuck() == ()
         assert watched.world.stored.next_offset == 32
         assert lane.paused == "temporary"
-        await asyncio.sleep(20)
+        await asyncio.sleep(10)
         assert watched.world.stored.next_offset == 64
         assert watched.world.statuses == {32: "retrying"}
 

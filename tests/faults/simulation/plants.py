@@ -241,14 +241,14 @@ def letters_remembered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Written, "marked", property(lambda self: tuple(event for event, _ in self.outcomes)))
 
 
-def halves_out_of_order(patch: pytest.MonkeyPatch) -> None:
-    """A batch that fails is halved, and the later half is tried first."""
-    halves = isolate._halves
+def parts_out_of_order(patch: pytest.MonkeyPatch) -> None:
+    """A batch that fails is divided, and the later parts are tried first."""
+    split = isolate._split
 
-    def later_first(part: Work) -> tuple[Work, ...]:
-        return halves(part)[::-1]
+    def later_first(part: Work, ways: int) -> tuple[Work, ...]:
+        return split(part, ways)[::-1]
 
-    patch.setattr(isolate, "_halves", later_first)
+    patch.setattr(isolate, "_split", later_first)
 
 
 # ---------------------------------------------------------------- the transaction
@@ -305,7 +305,7 @@ BUGS = (
     Bug(lanes_not_drained, "I6"),
     Bug(unknown_outcome_remembered, "I2 I4"),
     Bug(letters_remembered, "I4"),
-    Bug(halves_out_of_order, "I2 I8"),
+    Bug(parts_out_of_order, "I2 I8"),
     Bug(marks_not_checked, "I1"),
     Bug(letters_stay_open, "I2"),
     Bug(letters_tried_twice, "I1 I2"),
