@@ -17,13 +17,14 @@ from typing import TypeVar
 
 import click
 
+from service.app import retry_policy
 from service.commands.ending import Failed
 from service.commands.letters_replayed import Order, Told, discard_letters, replay_letters
 from service.commands.letters_shown import columns_of, line_of, story_of, whole_of
 from service.commands.moments import Moment
 from service.commands.opening import open_database, run_briefly
 from service.core.types import Action, LetterStatus
-from service.settings import DatabaseSettings, load_group
+from service.settings import DatabaseSettings, RetrySettings, load_group
 from service.stores.dead_letters import LetterFilter, WholeLetter, find_letters, read_letter
 
 _MAX_ID = 2**63 - 1
@@ -160,8 +161,8 @@ Examples:
 
 Asks nothing and works while the service runs: each record goes through the transaction of a batch of its
 own, with its original coordinates, so that one that was overtaken changes nothing (`superseded`). What fails
-again stays dead. Without --status the open ones are meant. Exits with 1 when a letter named by its ID could
-not be settled."""
+again is dead, but a parked one that fails for now waits for its next attempt (RETRY_*). Without --status the
+open ones are meant. Exits with 1 when a letter named by its ID could not be settled."""
 )
 @_work
 @_filters
@@ -187,7 +188,8 @@ def replay(
         raise click.UsageError("--value-file is for one ID.")
     value = None if value_file is None else value_file.read_bytes()
     order = Order(wanted, Action("replay", actor or _whoever(), reason), dry_run)
-    return run_briefly(replay_letters(load_group(DatabaseSettings), order, Told(as_json), value))
+    settings, retries = load_group(DatabaseSettings), retry_policy(load_group(RetrySettings))
+    return run_briefly(replay_letters(settings, order, Told(as_json), retries, value))
 
 
 @dead_letters.command(

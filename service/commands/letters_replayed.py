@@ -12,13 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
 import click
 from msgspec import structs
 
+from service.app import utc_now
 from service.bookkeeping import OPEN_STATUSES
 from service.commands.ending import DONE, FAILED, Failed
 from service.commands.letters_shown import columns_of, line_of
@@ -31,7 +31,7 @@ from service.database import Database
 from service.entities.registry import ENTITIES
 from service.formats.native import decoder
 from service.pipeline.parked import Again, decoded, try_again
-from service.pipeline.retry import jittered_delays
+from service.pipeline.retry import RetryPolicy, jittered_delays
 from service.settings import DatabaseSettings
 from service.sinks.letters import SqlLetters
 from service.sinks.sql import SqlSink
@@ -97,14 +97,18 @@ class Told:
 
 
 async def replay_letters(
-    settings: DatabaseSettings, order: Order, told: Told, value: bytes | None = None
+    settings: DatabaseSettings,
+    order: Order,
+    told: Told,
+    retries: RetryPolicy,
+    value: bytes | None = None,
 ) -> int:
     """Try the letters again, the oldest first, a single one with `value`; returns the exit code.
 
-    Raises `Failed` and `Unavailable`.
+    A parked one that fails for now is parked again as `retries` says. Raises `Failed` and `Unavailable`.
     """
     async with open_database(settings) as database:
-        replaying = _Replaying(database, order.action, told)
+        replaying = _Replaying(database, order.action, told, retries)
         if value is not None and not order.dry_run:
             await replaying.correct(*order.wanted.ids or (), value=value)
         await _each(database, order, told, replaying.replay)
@@ -117,7 +121,7 @@ async def discard_letters(settings: DatabaseSettings, order: Order, told: Told) 
     async with open_database(settings) as database:
 
         async def close(letter: StoredLetter) -> None:
-            closed = await _patiently(lambda: discard(database, [letter.id], order.action, _utc_now))
+            closed = await _patiently(lambda: discard(database, [letter.id], order.action, utc_now))
             told.letter(letter, LetterStatus.DISCARDED if closed else letter.status)
 
         await _each(database, order, told, close)
@@ -128,12 +132,13 @@ async def discard_letters(settings: DatabaseSettings, order: Order, told: Told) 
 class _Replaying:
     """Tries one letter after the other; `failed` counts those that could not be settled."""
 
-    def __init__(self, database: Database, action: Action, told: Told) -> None:
+    def __init__(self, database: Database, action: Action, told: Told, retries: RetryPolicy) -> None:
         self.failed = 0
         self._database = database
-        self._letters = SqlLetters(database, SqlSink(database, ENTITIES, _NO_GROUP, _utc_now), _utc_now)
+        self._letters = SqlLetters(database, SqlSink(database, ENTITIES, _NO_GROUP, utc_now), utc_now)
         self._action = action
         self._told = told
+        self._retries = retries
 
     async def replay(self, stored: StoredLetter) -> None:
         """Try a letter, and tell what became of it."""
@@ -161,13 +166,15 @@ class _Replaying:
         except PermanentError as error:
             raise Failed(f"the corrected value is no event: {error.error_class}: {error}") from error
         action = structs.replace(self._action, kind="correct")
-        await correct(self._database, letter_id, value, action, _utc_now)
+        await correct(self._database, letter_id, value, action, utc_now)
 
     async def _try(self, stored: StoredLetter) -> Again:
         letter = await self._letters.open_letter(stored.id)
         if letter is None:
             return Again()
-        return await try_again(letter, _decode(stored), self._letters, action=self._action)
+        # Only what was waiting for the service goes on doing so: the dead stay with people.
+        retries = self._retries if stored.status == LetterStatus.RETRYING else None
+        return await try_again(letter, _decode(stored), self._letters, retries, self._action)
 
 
 def _decode(letter: StoredLetter) -> Decode:
@@ -208,7 +215,3 @@ async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
         except (TemporaryError, Unavailable):
             await asyncio.sleep(delay_seconds)
     return await work()
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
