@@ -18,6 +18,7 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.contracts.sink_worlds import create_tables
 from tests.servers import Kafka, MariaDb, PostgreSql, Redis, ServerMissing, database_of
 
 _CHECKOUT = Path(__file__).parents[1]
@@ -122,6 +123,30 @@ def migrated_url(mariadb: MariaDb, database_url: str, schema: bytes) -> str:
     """A fresh database with the newest schema."""
     mariadb.restore(database_of(database_url), schema)
     return database_url
+
+
+@pytest.fixture(scope="session")
+def mariadb_tables(mariadb: MariaDb) -> str:
+    """A database with the tables, for tests that leave these as they are; what is in them may be deleted."""
+    url = mariadb.create_database()
+    create_tables(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgresql_tables(postgresql: PostgreSql) -> str:
+    """The same in PostgreSQL."""
+    url = postgresql.create_database()
+    create_tables(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same in a SQLite file."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/shop.db"
+    create_tables(url)
+    return url
 
 
 @pytest.fixture

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
 import pytest_asyncio
 
-from tests.contracts.sink_worlds import MemoryWorld, SqlWorld, World, create_tables
-from tests.servers import MariaDb, PostgreSql, database_of
+from tests.contracts.sink_worlds import MemoryWorld, SqlWorld, World
 
-# Each real database, by the name of the fixture that makes its tables: once for all tests of this module.
+# Each real database, by the name of the fixture that makes its tables.
 DATABASES = ["mariadb_tables", "postgresql_tables", "sqlite_tables"]
-
-
-@pytest.fixture(scope="module")
-def mariadb_tables(mariadb: MariaDb) -> Iterator[str]:
-    url = mariadb.create_database()
-    create_tables(url)
-    yield url
-    mariadb.drop_database(database_of(url))
-
-
-@pytest.fixture(scope="module")
-def postgresql_tables(postgresql: PostgreSql) -> Iterator[str]:
-    url = postgresql.create_database()
-    create_tables(url)
-    yield url
-    postgresql.drop_database(database_of(url))
-
-
-@pytest.fixture(scope="module")
-def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> str:
-    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/shop.db"
-    create_tables(url)
-    return url
 
 
 @pytest.fixture(params=["memory", *DATABASES])

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +46,19 @@ class Metrics:
 
 
 class ServiceProcess:
-    """One replica. `settings` are environment variables; it has an HTTP port and a log file of its own."""
+    """One replica. `settings` are environment variables; it has an HTTP port and a log file of its own.
 
-    def __init__(self, settings: Mapping[str, str], name: str = "upsertd") -> None:
+    `command` is for those who run it with something altered.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        name: str = "upsertd",
+        command: Sequence[str] = (str(PROGRAM), "run"),
+    ) -> None:
         self.name = name
+        self._command = command
         self._port = free_port()
         self._folder = guarded_folder(name)
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -73,7 +82,7 @@ class ServiceProcess:
         note_pid = ["/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"', str(self._folder / "pid")]
         with (self._folder / "log").open("ab") as log:
             self._popen = subprocess.Popen(
-                [*note_pid, str(PROGRAM), "run"],
+                [*note_pid, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 
+from tests.e2e.eviction import evict_members
 from tests.e2e.stage import Stage
 from tests.e2e.workload import PLAIN, Workload
 from tests.e2e.world import read_progress
@@ -19,10 +20,12 @@ async def test_hard_kills_under_load(stage: Stage, seed: int) -> None:
     moments = random.Random(seed)
     replica = stage.start()
     async with stage.load(Workload(seed), per_second=_PER_SECOND):
-        for _ in range(KILLS):
+        for number in range(KILLS):
             await stage.wait_for_progress()
             await asyncio.sleep(moments.uniform(0, 0.8))
             await replica.kill9()
+            if number > 0:  # the first is left to the session timeout
+                await evict_members(stage.world)
             replica.start()
         await stage.wait_for_progress()
     await stage.settle()

@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e import judge
 from tests.e2e import world as seeing
+from tests.e2e.eviction import evict_members
 from tests.e2e.messages import TABLES
 from tests.e2e.oracle import Model
 from tests.e2e.producing import produce
@@ -89,6 +90,7 @@ async def test_postgresql_holds_what_the_model_says(
     model.take_all(await produce(shop.world, workload.take(600)))
     await shop.settled()
     await service.kill9()
+    await evict_members(shop.world)
     model.take_all(await produce(shop.world, workload.take(900)))
     service.start()
     for _ in range(5):

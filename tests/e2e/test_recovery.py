@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.e2e.eviction import evict_members
 from tests.e2e.messages import Produced
 from tests.e2e.producing import produce
 from tests.e2e.stage import Stage
@@ -34,6 +35,7 @@ async def test_a_restored_backup_catches_up(stage: Stage, seed: int, mariadb: Ma
     await stage.produce(workload.take(1_500))
     await stage.settle()
     await replica.kill9()
+    await evict_members(stage.world)
     mariadb.restore(stage.database, backup)
     replica.start()
     await stage.settle()

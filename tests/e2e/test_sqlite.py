@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e import judge
 from tests.e2e import world as seeing
+from tests.e2e.eviction import evict_members
 from tests.e2e.messages import TABLES
 from tests.e2e.oracle import Model
 from tests.e2e.producing import produce
@@ -66,6 +67,7 @@ async def test_sqlite_holds_what_the_model_says(world: World, service: ServicePr
     await service.wait_ready()
     model.take_all(await produce(world, workload.take(900)))
     await service.kill9()
+    await evict_members(world)
     service.start()
     model.take_all(await produce(world, workload.take(600)))
     await settled(world)

@@ -8,6 +8,8 @@ knows nothing of the protocols, but `on_request` sees what clients send and may 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -17,9 +19,11 @@ from typing import Self, TypeVar
 
 from tests.servers.ports import free_port
 
-SLOW_SECONDS = 0.2  # a packet
+SLOW_SECONDS = 0.2
 _CHUNK_BYTES = 65_536
 _CALL_SECONDS = 10
+# Closing with this says RST instead of FIN, as a firewall or a dying host does.
+_RESET = struct.pack("ii", 1, 0)
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +35,7 @@ class Weather(Enum):
     REFUSED = "connections break, and nobody listens"
     BLACK_HOLE = "connections are taken and stay, but nothing passes, nor ever will on these"
     STALLED = "nothing passes until it clears up; then everything does that was held back"
-    SLOW = f"each packet takes {SLOW_SECONDS:g} s"
+    SLOW = "each packet takes its time"
 
 
 class Fate(Enum):
@@ -54,16 +58,17 @@ def pass_all(_packet: bytes) -> Fate:
 class Proxy:
     """Forwards from `port` to `server_port`, both on 127.0.0.1; a context manager."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, slow_seconds: float = SLOW_SECONDS) -> None:
         self.port = free_port()
         self.server_port = server_port
         self.on_request: OnRequest = pass_all
+        self._slow_seconds = slow_seconds
         self._weather = Weather.CLEAR
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
-        self._links: set[_Link] = set()
-        self._clear = asyncio.Event()
+        self._links: dict[asyncio.Task[None], _Link] = {}
+        self._moving = asyncio.Event()
         self._released = asyncio.Event()
         self._changing: asyncio.Task[None] | None = None
 
@@ -107,9 +112,7 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._change_to(Weather.REFUSED)
-        self._released.set()
-        if serving := asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}:
-            await asyncio.wait(serving, timeout=_CALL_SECONDS / 2)
+        await asyncio.gather(*self._links, return_exceptions=True)
 
     async def _begin_to_flap(self, up_seconds: float, down_seconds: float) -> None:
         await self._stop_changing()
@@ -135,17 +138,17 @@ class Proxy:
     async def _turn(self, weather: Weather) -> None:
         self._weather = weather
         if weather is Weather.STALLED:
-            self._clear.clear()
+            self._moving.clear()
         else:
-            self._clear.set()
+            self._moving.set()
         if weather is Weather.BLACK_HOLE:
-            for link in self._links:
+            for link in self._links.values():
                 link.dead = True
         await (self._refuse() if weather is Weather.REFUSED else self._listen())
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=256)
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=256)
 
     async def _refuse(self) -> None:
         server, self._server = self._server, None
@@ -154,23 +157,22 @@ class Proxy:
         await self._cut()
 
     async def _cut(self) -> None:
-        for link in tuple(self._links):
-            link.cut()
+        for task, link in self._links.items():
+            link.reset()
+            task.cancel()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(self, reader, writer)
         link.dead = self._weather is Weather.BLACK_HOLE
-        self._links.add(link)
-        try:
-            await link.run(self.server_port)
-        finally:
-            self._links.discard(link)
+        task = self._loop.create_task(link.run(self.server_port))
+        self._links[task] = link
+        task.add_done_callback(self._links.pop)
 
     async def may_pass(self, link: _Link) -> bool:
         """Whether a packet gets through, after the time that this takes."""
-        await self._clear.wait()
+        await self._moving.wait()
         if self._weather is Weather.SLOW:
-            await asyncio.sleep(SLOW_SECONDS)
+            await asyncio.sleep(self._slow_seconds)
         return not link.dead
 
     async def released(self) -> None:
@@ -185,51 +187,61 @@ class _Link:
     def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.dead = False
         self._proxy = proxy
-        self._client = (reader, writer)
+        self._reader = reader
         self._writers = [writer]
         self._cut_after = False
 
-    def cut(self) -> None:
-        """Break it on both sides, with a reset where something is on its way."""
+    async def run(self, server_port: int) -> None:
+        """Forward until one side ends, or the proxy cuts it."""
+        try:
+            with suppress(OSError):
+                await self._forward(server_port)
+        finally:
+            for writer in self._writers:
+                writer.transport.abort()
+
+    def reset(self) -> None:
+        """Break it on both sides at once; what was on its way is gone."""
         for writer in self._writers:
+            with suppress(OSError):
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
-    async def run(self, server_port: int) -> None:
-        """Forward until one side ends."""
-        reader, writer = self._client
-        with suppress(OSError):
-            try:
-                server_reader, server_writer = await asyncio.open_connection("127.0.0.1", server_port)
-            except OSError:
-                self.cut()
-                return
-            self._writers.append(server_writer)
-            requests = asyncio.create_task(self._forward_requests(reader, server_writer))
-            answers = asyncio.create_task(self._forward_answers(server_reader, writer))
-            try:
-                await asyncio.wait({requests, answers}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self.cut()
-                for task in (requests, answers):
-                    task.cancel()
-                await asyncio.gather(requests, answers, return_exceptions=True)
+    async def _forward(self, server_port: int) -> None:
+        await self._proxy.may_pass(self)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", server_port)
+        [client_writer] = self._writers
+        self._writers.append(server_writer)
+        requests = asyncio.create_task(self._forward_requests(self._reader, server_writer))
+        answers = asyncio.create_task(self._forward_answers(server_reader, client_writer))
+        try:
+            await asyncio.wait({requests, answers}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (requests, answers):
+                task.cancel()
+            await asyncio.gather(requests, answers, return_exceptions=True)
 
     async def _forward_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while packet := await reader.read(_CHUNK_BYTES):
             fate = self._proxy.on_request(packet)
             if fate is Fate.CUT_BEFORE:
+                self.reset()
                 return
             if fate is Fate.HOLD:
                 await self._proxy.released()
-            self._cut_after = fate is Fate.CUT_AFTER
-            if await self._proxy.may_pass(self):
-                writer.write(packet)
-                await writer.drain()
+            self._cut_after |= fate is Fate.CUT_AFTER
+            await self._pass_on(packet, writer)
+        await self._proxy.may_pass(self)  # the end comes no sooner than a packet would
 
     async def _forward_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while packet := await reader.read(_CHUNK_BYTES):
             if self._cut_after:
+                self.reset()
                 return
-            if await self._proxy.may_pass(self):
-                writer.write(packet)
-                await writer.drain()
+            await self._pass_on(packet, writer)
+        await self._proxy.may_pass(self)
+
+    async def _pass_on(self, packet: bytes, writer: asyncio.StreamWriter) -> None:
+        if await self._proxy.may_pass(self):
+            writer.write(packet)
+            await writer.drain()

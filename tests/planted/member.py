@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from service.app import utc_now
 from service.core.ports import ProcessedCache, Sink
 from service.core.types import Partition
 from service.entities.registry import ENTITIES
@@ -100,8 +100,3 @@ class _MortalLane(Lane):
     async def run(self) -> None:
         self.task = asyncio.current_task()
         await super().run()
-
-
-def utc_now() -> datetime:
-    """The time as the database keeps it: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)

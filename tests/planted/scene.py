@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from service.app import utc_now
 from service.core.types import Partition
 from service.entities.registry import ENTITIES
 from service.sinks.sql import SqlSink
@@ -20,7 +21,7 @@ from tests.e2e import audit, judge
 from tests.e2e.messages import TABLES, Message, Place, Produced
 from tests.e2e.oracle import Model
 from tests.e2e.world import Log, Progress, World
-from tests.planted.member import Member, Parts, utc_now
+from tests.planted.member import Member, Parts
 from tests.planted.ports import StagedDatabase
 from tests.planted.steps import PATIENCE_SECONDS
 from tests.planted.tables import Tables

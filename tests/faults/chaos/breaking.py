@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.faults.chaos.fault import Place
+from tests.faults.proxy import Weather
 
 # ---------------------------------------------------------------- replicas
 
@@ -76,10 +77,10 @@ async def database_restored(place: Place) -> AsyncIterator[None]:
     # A half-restored database is nobody's to see: without its positions it would look like a new one.
     proxies = [each.database for each in place.servers.proxies]
     for proxy in proxies:
-        await proxy.refuse()
+        proxy.weather = Weather.REFUSED
     await asyncio.to_thread(mariadb.restore, database, backup)
     for proxy in proxies:
-        await proxy.flow()
+        proxy.weather = Weather.CLEAR
 
 
 @asynccontextmanager

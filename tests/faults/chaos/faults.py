@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from tests.faults.chaos import breaking
 from tests.faults.chaos.fault import NO_STOP, TAKEN_OVER, Kind, Part
-from tests.faults.chaos.network import commits_cut, everywhere, flapping, of_one, slowed
-from tests.faults.chaos.proxy import Cut, Proxy
+from tests.faults.chaos.network import (
+    commits_cut,
+    cut,
+    everywhere,
+    flapping,
+    of_one,
+    refused,
+    slowed,
+    swallowed,
+)
 from tests.faults.chaos.servers import Proxies
+from tests.faults.proxy import Fate, Proxy
 
 
 def _to_kafka(proxies: Proxies) -> Proxy:
@@ -31,29 +40,29 @@ KINDS = (
     Kind("database stopped", Part.DATABASE, breaking.database_stopped, (0, 5)),
     Kind("database frozen", Part.DATABASE, breaking.database_frozen, (1, 7)),
     Kind("database restored", Part.DATABASE, breaking.database_restored, (1, 5)),
-    Kind("database refused", Part.DATABASE, everywhere(_to_database, Proxy.refuse), (1, 6)),
-    Kind("database cut", Part.DATABASE, everywhere(_to_database, Proxy.cut), (0, 0)),
-    Kind("database black-holed", Part.DATABASE, everywhere(_to_database, Proxy.swallow), (1, 8)),
+    Kind("database refused", Part.DATABASE, everywhere(_to_database, refused), (1, 6)),
+    Kind("database cut", Part.DATABASE, everywhere(_to_database, cut), (0, 0)),
+    Kind("database black-holed", Part.DATABASE, everywhere(_to_database, swallowed), (1, 8)),
     Kind("database slow", Part.DATABASE, everywhere(_to_database, slowed), (2, 5)),
-    Kind("database flapping", Part.DATABASE, flapping(_to_database), (3, 6)),
-    Kind("database away from one", Part.DATABASE, of_one(_to_database, Proxy.swallow), (2, 8)),
-    Kind("cut before COMMIT", Part.DATABASE, everywhere(_to_database, commits_cut(Cut.BEFORE)), (2, 4)),
-    Kind("cut after COMMIT", Part.DATABASE, everywhere(_to_database, commits_cut(Cut.AFTER)), (2, 4)),
+    Kind("database flapping", Part.DATABASE, everywhere(_to_database, flapping), (3, 6)),
+    Kind("database away from one", Part.DATABASE, of_one(_to_database, swallowed), (2, 8)),
+    Kind("cut before COMMIT", Part.DATABASE, everywhere(_to_database, commits_cut(Fate.CUT_BEFORE)), (2, 4)),
+    Kind("cut after COMMIT", Part.DATABASE, everywhere(_to_database, commits_cut(Fate.CUT_AFTER)), (2, 4)),
     Kind("broker killed", Part.KAFKA, breaking.broker_killed, (0, 3)),
     Kind("broker restarted", Part.KAFKA, breaking.broker_stopped, (0, 3)),
     Kind("broker frozen", Part.KAFKA, breaking.broker_frozen, (1, 8)),
-    Kind("kafka refused", Part.KAFKA, everywhere(_to_kafka, Proxy.refuse), (1, 5)),
-    Kind("kafka cut", Part.KAFKA, everywhere(_to_kafka, Proxy.cut), (0, 0)),
-    Kind("kafka black-holed", Part.KAFKA, everywhere(_to_kafka, Proxy.swallow), (1, 8)),
-    Kind("kafka flapping", Part.KAFKA, flapping(_to_kafka), (3, 6)),
+    Kind("kafka refused", Part.KAFKA, everywhere(_to_kafka, refused), (1, 5)),
+    Kind("kafka cut", Part.KAFKA, everywhere(_to_kafka, cut), (0, 0)),
+    Kind("kafka black-holed", Part.KAFKA, everywhere(_to_kafka, swallowed), (1, 8)),
+    Kind("kafka flapping", Part.KAFKA, everywhere(_to_kafka, flapping), (3, 6)),
     Kind("kafka slow", Part.KAFKA, everywhere(_to_kafka, slowed), (2, 5)),
-    Kind("kafka away from one", Part.KAFKA, of_one(_to_kafka, Proxy.swallow), (10, 14), TAKEN_OVER),
+    Kind("kafka away from one", Part.KAFKA, of_one(_to_kafka, swallowed), (10, 14), TAKEN_OVER),
     Kind("redis killed", Part.REDIS, breaking.redis_killed, (1, 4), NO_STOP),
     Kind("redis flushed", Part.REDIS, breaking.redis_flushed, (0, 0), NO_STOP),
     Kind("redis frozen", Part.REDIS, breaking.redis_frozen, (1, 4), NO_STOP),
-    Kind("redis refused", Part.REDIS, everywhere(_to_redis, Proxy.refuse), (1, 4), NO_STOP),
-    Kind("redis black-holed", Part.REDIS, everywhere(_to_redis, Proxy.swallow), (1, 4), NO_STOP),
-    Kind("redis flapping", Part.REDIS, flapping(_to_redis), (3, 5), NO_STOP),
+    Kind("redis refused", Part.REDIS, everywhere(_to_redis, refused), (1, 4), NO_STOP),
+    Kind("redis black-holed", Part.REDIS, everywhere(_to_redis, swallowed), (1, 4), NO_STOP),
+    Kind("redis flapping", Part.REDIS, everywhere(_to_redis, flapping), (3, 5), NO_STOP),
     Kind("redis slow", Part.REDIS, everywhere(_to_redis, slowed), (1, 4), NO_STOP),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}

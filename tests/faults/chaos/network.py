@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from itertools import chain, repeat
 
 from tests.faults.chaos.fault import Place, Strike
-from tests.faults.chaos.proxy import Cut, Proxy
 from tests.faults.chaos.servers import Proxies
+from tests.faults.proxy import Fate, Proxy, Weather, pass_all
 
 _FLAP_SECONDS = 0.7
-_SLOW_SECONDS = 0.06
 _COMMITS = 4  # of each replica
+_COMMIT = b"\x03COMMIT"  # MySQL's
 
 # Which of a replica's proxies.
 Way = Callable[[Proxies], Proxy]
-# What is done to a proxy; awaited where it is to be.
-Do = Callable[[Proxy], object]
+# What is done to a proxy.
+Do = Callable[[Proxy], None]
 
 
 def everywhere(way: Way, do: Do) -> Strike:
@@ -30,51 +30,49 @@ def of_one(way: Way, do: Do) -> Strike:
     return _strike(lambda place: [way(place.proxies)], do)
 
 
-def flapping(way: Way) -> Strike:
-    """The fault that takes a server away and gives it back, again and again."""
+def refused(proxy: Proxy) -> None:
+    """Break every connection and refuse new ones."""
+    proxy.weather = Weather.REFUSED
 
-    @asynccontextmanager
-    async def strike(place: Place) -> AsyncIterator[None]:
-        proxies = [way(each) for each in place.servers.proxies]
-        running = asyncio.create_task(_flap(proxies))
-        yield
-        running.cancel()
-        await asyncio.wait([running])
-        await _all_of(proxies, Proxy.flow)
 
-    return strike
+def cut(proxy: Proxy) -> None:
+    """Break every connection once."""
+    proxy.cut()
+
+
+def swallowed(proxy: Proxy) -> None:
+    """Let nothing pass, like a network that drops packets: what was sent arrives when it has healed."""
+    proxy.weather = Weather.STALLED
 
 
 def slowed(proxy: Proxy) -> None:
     """Hold back every packet."""
-    proxy.slow(_SLOW_SECONDS)
+    proxy.weather = Weather.SLOW
 
 
-def commits_cut(when: Cut) -> Do:
+def flapping(proxy: Proxy) -> None:
+    """Take the server away and give it back, again and again."""
+    proxy.flap(_FLAP_SECONDS, _FLAP_SECONDS)
+
+
+def commits_cut(fate: Fate) -> Do:
     """Cut the connections of the next COMMITs."""
-    return lambda proxy: proxy.cut_commits(_COMMITS, when)
+
+    def do(proxy: Proxy) -> None:
+        fates = chain(repeat(fate, _COMMITS), repeat(Fate.PASS))
+        proxy.on_request = lambda packet: next(fates) if packet.endswith(_COMMIT) else Fate.PASS
+
+    return do
 
 
 def _strike(which: Callable[[Place], Iterable[Proxy]], do: Do) -> Strike:
     @asynccontextmanager
     async def strike(place: Place) -> AsyncIterator[None]:
-        await _all_of(which(place), do)
+        for proxy in which(place):
+            do(proxy)
         yield
-        await _all_of(which(place), Proxy.flow)
+        for proxy in which(place):
+            proxy.weather = Weather.CLEAR
+            proxy.on_request = pass_all
 
     return strike
-
-
-async def _flap(proxies: Iterable[Proxy]) -> None:
-    while True:
-        await _all_of(proxies, Proxy.refuse)
-        await asyncio.sleep(_FLAP_SECONDS)
-        await _all_of(proxies, Proxy.flow)
-        await asyncio.sleep(_FLAP_SECONDS)
-
-
-async def _all_of(proxies: Iterable[Proxy], do: Do) -> None:
-    for proxy in proxies:
-        done = do(proxy)
-        if asyncio.iscoroutine(done):
-            await done

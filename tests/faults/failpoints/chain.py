@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.e2e.eviction import evict_members
 from tests.e2e.service_process import ServiceFailed
 from tests.e2e.world import read_progress
 from tests.faults.failpoints.kinds import Kind
 from tests.faults.failpoints.load import Load
 from tests.faults.failpoints.plan import Failpoint, Told
-from tests.faults.failpoints.process import FailpointProcess, FailpointStage, evict_members
+from tests.faults.failpoints.process import FailpointProcess, FailpointStage
 from tests.faults.failpoints.steps import Phase
 from tests.faults.failpoints.visit import Life, Visit
 

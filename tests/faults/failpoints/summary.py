@@ -6,15 +6,13 @@ Made by `matrix`, shown by the command line, read by whoever writes reports.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from tests.e2e import audit
-from tests.e2e.messages import Place
 from tests.e2e.stage import Stage
-from tests.e2e.world import connect, select
 from tests.faults.failpoints.chain import Injected
+from tests.faults.outcomes import count_lost_and_doubled
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +67,14 @@ class Summary:
 
 def count(stage: Stage) -> Counts:
     """What became of everything that was sent on a stage, by the tables and the list of all writes."""
-    model = stage.model
-    with connect(stage.world) as connection:
-        sql = "SELECT topic, partition_id, record_offset FROM "
-        rows = [*select(connection, sql + "processed_events"), *select(connection, sql + "dead_letters")]
-    there = {Place(*row.values()) for row in rows}  # type: ignore[arg-type]  # the columns' own types
+    outcomes = stage.model.outcomes
+    lost, doubled = count_lost_and_doubled(stage)
     return Counts(
         produced=len(stage.sent),
-        applied=model.outcomes["applied"],
-        stale=model.outcomes["stale"],
-        duplicate=model.outcomes["duplicate"],
-        dead=model.outcomes["dead"],
-        lost=len((model.marks.keys() | model.letters.keys()) - there),
-        doubled=_written_again(audit.read(stage.world)),
+        applied=outcomes["applied"],
+        stale=outcomes["stale"],
+        duplicate=outcomes["duplicate"],
+        dead=outcomes["dead"],
+        lost=lost,
+        doubled=doubled,
     )
-
-
-def _written_again(writes: Sequence[audit.Write]) -> int:
-    """Marks of one id and states of one row that were written more than once."""
-    marks = Counter(
-        write.side["event_id"]
-        for write in writes
-        if write.table == "processed_events" and write.action == "INSERT"
-    )
-    states = Counter(
-        (write.table, write.side["id"], write.side["source_partition"], write.side["source_offset"])
-        for write in writes
-        if "source_offset" in write.side and write.changed
-    )
-    return sum(times - 1 for times in (*marks.values(), *states.values()))

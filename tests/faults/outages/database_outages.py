@@ -140,16 +140,20 @@ class Hogs:
         self._open.clear()
 
     def _take_all(self, theatre: Theatre) -> None:
-        mariadb, database = theatre.servers.mariadb, theatre.stage.database
-        mariadb.execute("SET GLOBAL max_connections = 10")
-        for _ in range(2):  # what the service gives up is taken as well
-            self._take(mariadb.url(database))
-            theirs = "SELECT id FROM information_schema.processlist WHERE db = %s AND info IS NULL"
-            hogs = {connection.thread_id() for connection in self._open}
-            for (number,) in mariadb.execute(theirs, parameters=(database,)):
-                if number not in hogs:
-                    with suppress(pymysql.Error):  # it has gone already
-                        mariadb.execute(f"KILL {number}")
+        url = theatre.servers.mariadb.url(theatre.stage.database)
+        root = connect_to(url, user="root")  # before there is no room for it either
+        self._open.append(root)
+        theirs = "SELECT id FROM information_schema.processlist WHERE db = %s AND info IS NULL"
+        with root.cursor() as cursor:
+            cursor.execute("SET GLOBAL max_connections = 10")
+            for _ in range(2):  # what the service gives up is taken as well
+                self._take(url)
+                hogs = {connection.thread_id() for connection in self._open}
+                cursor.execute(theirs, (theatre.stage.database,))
+                for (number,) in cursor.fetchall():
+                    if number not in hogs:
+                        with suppress(pymysql.Error):  # it has gone already
+                            cursor.execute(f"KILL {number}")
 
     def _take(self, url: str) -> None:
         with suppress(pymysql.Error):
@@ -243,6 +247,9 @@ SERVER = (
         Outage(f"database disk full ({code})", full_with(code), ROOM, named=f"SQL error {code}", alarm=paused)
         for code in (1114, 1021, 3)
     ),
+    Outage("everything locked by a backup", ALL_HELD.strike, ALL_HELD.heal, named="locked", alarm=paused),
+)
+SESSIONS = (
     Outage("positions locked", POSITIONS_HELD.strike, POSITIONS_HELD.heal, named="locked", alarm=paused),
     Outage(
         "a table altered",
@@ -252,7 +259,6 @@ SERVER = (
         alarm=paused,
         works=True,
     ),
-    Outage("everything locked by a backup", ALL_HELD.strike, ALL_HELD.heal, named="locked", alarm=paused),
 )
 
 

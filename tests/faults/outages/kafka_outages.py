@@ -48,7 +48,7 @@ def away(metrics: Metrics) -> bool:
 CLEAR = weather(proxy, Weather.CLEAR)
 _LONG = _BEYOND_SESSION_SECONDS
 
-OUTAGES = (
+NETWORK = (
     Outage("kafka refused", weather(proxy, Weather.REFUSED), CLEAR, named="kafka", alarm=away),
     Outage(
         "kafka black-holed",
@@ -61,6 +61,8 @@ OUTAGES = (
     Outage("kafka stalled", weather(proxy, Weather.STALLED), CLEAR, named="kafka", alarm=away, seconds=_LONG),
     Outage("kafka slow", weather(proxy, Weather.SLOW), CLEAR, Shown.MAYBE, seconds=4, works=True),
     Outage("kafka flapping", flapping(proxy), CLEAR, Shown.MAYBE, seconds=8),
+)
+BROKER = (
     Outage("kafka restarted", stop, start, named="kafka", alarm=away, stops_kafka=True),
     Outage("kafka killed", kill, start, named="kafka", alarm=away, stops_kafka=True),
     Outage("kafka frozen", freeze, thaw, named="kafka", alarm=away, seconds=_LONG, stops_kafka=True),

@@ -16,7 +16,7 @@ from tests.servers import Kafka, MariaDb, Redis
 
 _ALL = os.environ.get("OUTAGES") == "all"
 _OUTAGES = [each.name for tour in TOURS for each in tour.outages if _ALL or each.name not in VARIANTS]
-_FAREWELLS = [tour.farewell.name for tour in TOURS]
+_FAREWELLS = [tour.farewell.name for tour in TOURS if tour.farewell is not None]
 _ENDS = [tour.name for tour in TOURS]
 
 

@@ -10,18 +10,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 from tests.e2e.messages import Produced
 from tests.e2e.service_process import ServiceProcess
 from tests.e2e.stage import Stage, staged
 from tests.e2e.workload import Workload
+from tests.faults.proxied import at_port
 from tests.faults.proxy import Proxy
 from tests.servers import Kafka, MariaDb, Redis
-from tests.servers.ports import free_port
 
 SHUTDOWN_SECONDS = 6
-_LISTENER = "PROXIED"
 _PER_SLICE = 60  # records
 _SLICE_SECONDS = 0.4
 
@@ -91,7 +89,7 @@ class Theatre:
 
 @asynccontextmanager
 async def opened(servers: Servers, kafka_proxy: Proxy | None, seed: int) -> AsyncIterator[Theatre]:
-    """A theatre whose replica is ready and fed; `kafka_proxy` where there is one (`behind`)."""
+    """A theatre whose replica is ready and fed; `kafka_proxy` where there is one (`kafka_behind`)."""
     with ExitStack() as open_things:
         stage = open_things.enter_context(
             staged(servers.kafka, servers.mariadb, servers.redis, servers.schema)
@@ -112,30 +110,3 @@ async def opened(servers: Servers, kafka_proxy: Proxy | None, seed: int) -> Asyn
             yield Theatre(servers, stage, replica, feed, kafka_proxy, database, redis)
         finally:
             await feed.stop()
-
-
-def behind(*proxies: Proxy) -> Kafka:
-    """A broker that tells whoever comes by a proxy that this is its address."""
-    names = [f"{_LISTENER}{number}" for number in range(len(proxies))]
-    port = free_port()
-    seen = [f"{name}://127.0.0.1:{proxy.port}" for name, proxy in zip(names, proxies, strict=True)]
-    kafka = Kafka(
-        port=port,
-        protocols=names,
-        properties={
-            "advertised.listeners": ",".join([f"PLAINTEXT://127.0.0.1:{port}", *seen]),
-            "listener.security.protocol.map": ",".join(
-                f"{name}:PLAINTEXT" for name in ("CONTROLLER", "PLAINTEXT", *names)
-            ),
-        },
-    )
-    for name, proxy in zip(names, proxies, strict=True):
-        proxy.server_port = int(kafka.address(name).rpartition(":")[2])
-    return kafka
-
-
-def at_port(url: str, port: int) -> str:
-    """`url` at another port of this machine."""
-    parts = urlsplit(url)
-    login, _, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))

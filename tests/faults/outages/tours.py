@@ -1,4 +1,4 @@
-"""The matrix: every outage of every part, on four stages side by side, because most of it is waiting.
+"""The matrix: every outage of every part, on six stages side by side, because most of it is waiting.
 
 `test_outages` asks for the reports of those that it is to show.
 """
@@ -17,8 +17,9 @@ from service.sources.kafka_admin import KafkaAdmin
 from service.sources.kafka_options import KafkaOptions
 from tests.faults.outages import database_outages, kafka_outages, redis_outages
 from tests.faults.outages.farewell import Farewell, say
-from tests.faults.outages.theatre import Servers, Theatre, behind, opened
+from tests.faults.outages.theatre import Servers, Theatre, opened
 from tests.faults.outages.watching import Outage, Report, play
+from tests.faults.proxied import kafka_behind
 from tests.faults.proxy import Proxy
 from tests.servers import Kafka, MariaDb, Redis
 
@@ -29,24 +30,28 @@ class Tour:
 
     name: str
     outages: tuple[Outage, ...]
-    farewell: Farewell
+    farewell: Farewell | None = None
     own: str = ""
+
+    def only(self, wanted: Collection[str]) -> Tour | None:
+        """What of it is wanted: outages and the farewell by name, or all of it with its own name."""
+        outages = tuple(each for each in self.outages if each.name in wanted)
+        farewell = self.farewell if self.farewell is not None and self.farewell.name in wanted else None
+        there = outages or farewell or self.name in wanted
+        return replace(self, outages=outages, farewell=farewell) if there else None
 
 
 TOURS = (
+    Tour("the database's network", database_outages.NETWORK, database_outages.BLACK_HOLED_AT_THE_END),
     Tour(
-        "the database's network",
-        (*database_outages.NETWORK, *database_outages.COMMITS),
-        database_outages.BLACK_HOLED_AT_THE_END,
-    ),
-    Tour(
-        "the database's server",
-        database_outages.SERVER,
+        "the database's sessions",
+        (*database_outages.SESSIONS, *database_outages.COMMITS),
         database_outages.LOCKED_AT_THE_END,
-        own="mariadb",
     ),
+    Tour("the database's server", database_outages.SERVER, own="mariadb"),
     Tour("redis", redis_outages.OUTAGES, redis_outages.BLACK_HOLED_AT_THE_END, own="redis"),
-    Tour("kafka", kafka_outages.OUTAGES, kafka_outages.BLACK_HOLED_AT_THE_END, own="kafka"),
+    Tour("kafka's network", kafka_outages.NETWORK, kafka_outages.BLACK_HOLED_AT_THE_END, own="kafka"),
+    Tour("kafka's broker", kafka_outages.BROKER, own="kafka"),
 )
 
 # Much like others of their tour: played with `OUTAGES=all`.
@@ -64,16 +69,13 @@ VARIANTS = {
 
 def play_all(shared: Servers, wanted: Collection[str], seed: int) -> Mapping[str, Report]:
     """The reports of the outages that are `wanted`, by name, and of each tour's end by the tour's."""
-    tours = [
-        replace(tour, outages=tuple(each for each in tour.outages if each.name in wanted)) for tour in TOURS
-    ]
-    tours = [tour for tour in tours if tour.outages or {tour.name, tour.farewell.name} & set(wanted)]
+    tours = [only for tour in TOURS if (only := tour.only(wanted)) is not None]
     with ThreadPoolExecutor(len(tours) or 1) as threads:
-        reports = threads.map(lambda tour: asyncio.run(_play(tour, shared, wanted, seed)), tours)
+        reports = threads.map(lambda tour: asyncio.run(_play(tour, shared, seed)), tours)
         return {report.name: report for each in reports for report in each}
 
 
-async def _play(tour: Tour, shared: Servers, wanted: Collection[str], seed: int) -> list[Report]:
+async def _play(tour: Tour, shared: Servers, seed: int) -> list[Report]:
     reports: list[Report] = []
     end = Report(tour.name)
     try:
@@ -84,7 +86,7 @@ async def _play(tour: Tour, shared: Servers, wanted: Collection[str], seed: int)
                 for outage in tour.outages:
                     reports.append(await play(outage, theatre))
                     print(f"{time.strftime('%X')} {reports[-1]}", flush=True)
-                if tour.farewell.name in wanted:
+                if tour.farewell is not None:
                     reports.append(await say(tour.farewell, theatre))
                     print(f"{time.strftime('%X')} {reports[-1]}", flush=True)
                 await _end(theatre)
@@ -100,7 +102,7 @@ def _with_own(own: str, shared: Servers, closing: ExitStack, proxy: Proxy | None
         return replace(shared, redis=closing.enter_context(Redis()))
     if own == "kafka":
         assert proxy is not None
-        kafka: Kafka = closing.enter_context(behind(proxy))
+        kafka: Kafka = closing.enter_context(kafka_behind(proxy))
         return replace(shared, kafka=kafka)
     return shared
 

@@ -18,7 +18,7 @@ from tests.e2e.service_process import ServiceProcess
 from tests.e2e.stage import PARTITIONS, Stage
 from tests.e2e.workload import Shape, Workload
 from tests.e2e.world import Log
-from tests.faults.ownership.hanging import HangingProcess
+from tests.faults.ownership.hanging import hanging_process
 from tests.faults.ownership.sleepers import (
     epochs,
     held_positions,
@@ -165,7 +165,7 @@ async def told_twice_to_end(scene: Scene) -> str:
 async def hangs_without_a_reason(scene: Scene) -> str:
     """Liveness says which lane stands still at which step; a stop cuts it off, names it, and exits with 1."""
     stage = scene.stage
-    replica = HangingProcess(stage._settings() | {"SHUTDOWN_TIMEOUT_SECONDS": "2"})
+    replica = hanging_process(stage._settings() | {"SHUTDOWN_TIMEOUT_SECONDS": "2"})
     stage.replicas.append(replica)
     replica.start()
     await replica.wait_ready()

@@ -6,8 +6,8 @@ Run as a program it is `upsertd` with both; `endings` starts it.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.service_process import ServiceProcess
@@ -16,21 +16,10 @@ _CHECKOUT = Path(__file__).parents[3]
 _STUCK_SECONDS = 2.0
 
 
-class HangingProcess(ServiceProcess):
-    """A `ServiceProcess` of this program."""
-
-    def start(self) -> None:
-        note_pid = ["/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"', str(self._folder / "pid")]
-        with (self._folder / "log").open("ab") as log:
-            self._popen = subprocess.Popen(
-                [*note_pid, sys.executable, "-m", "tests.faults.ownership.hanging", "run"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                env={**self._environment, "PYTHONPATH": str(_CHECKOUT)},
-                start_new_session=True,
-            )
+def hanging_process(settings: Mapping[str, str]) -> ServiceProcess:
+    """A replica that is this program."""
+    command = (sys.executable, "-m", "tests.faults.ownership.hanging", "run")
+    return ServiceProcess({**settings, "PYTHONPATH": str(_CHECKOUT)}, "hanging", command)
 
 
 async def hang(*_arguments: object) -> None:

@@ -17,7 +17,7 @@ from tests.e2e.service_process import ServiceFailed, ServiceProcess
 from tests.e2e.stage import Stage
 from tests.e2e.world import Log, connect, select
 from tests.faults.outages.database_outages import connect_to
-from tests.faults.outages.theatre import at_port
+from tests.faults.proxied import at_port
 from tests.faults.proxy import Fate, Proxy, pass_all
 from tests.servers import MariaDb
 

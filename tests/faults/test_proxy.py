@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.faults.chaos.proxy import Cut, Proxy
+from tests.faults.proxy import Fate, Proxy, Weather
 
 COMMIT = b"\x07\x00\x00\x00\x03COMMIT"
 
@@ -66,10 +66,8 @@ def echo() -> Echo:
 async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
     """A proxy in front of the echo."""
     server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
-    proxy = Proxy()
-    await proxy.start(server.sockets[0].getsockname()[1])
-    yield proxy
-    await proxy.stop()
+    with Proxy(server.sockets[0].getsockname()[1], slow_seconds=0.05) as proxy:
+        yield proxy
     echo.close()
     server.close()
     await server.wait_closed()
@@ -93,14 +91,14 @@ async def test_what_is_said_passes(client: Client) -> None:
 
 
 async def test_refused(proxy: Proxy, client: Client) -> None:
-    """Open connections break, new ones are refused, until it flows again."""
+    """Open connections break, new ones are refused, until it clears up."""
     await client.ask(b"one")
-    await proxy.refuse()
+    proxy.weather = Weather.REFUSED
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await client.ask(b"two")
     with pytest.raises(ConnectionRefusedError):
         await connected(proxy)
-    await proxy.flow()
+    proxy.weather = Weather.CLEAR
     again = await connected(proxy)
     assert await again.ask(b"three") == b"three"
     again.close()
@@ -117,18 +115,16 @@ async def test_cut(proxy: Proxy, client: Client) -> None:
     again.close()
 
 
-async def test_swallowed(proxy: Proxy, client: Client, echo: Echo) -> None:
-    """Nothing passes, not even on a new connection; it arrives when it flows again."""
+async def test_stalled(proxy: Proxy, client: Client, echo: Echo) -> None:
+    """Nothing passes, not even on a new connection; it arrives when it clears up."""
     await client.ask(b"one")
-    proxy.swallow()
+    proxy.weather = Weather.STALLED
     late = await connected(proxy)
     client.say(b"two")
     late.say(b"three")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await client.hear(1)
+    await hear_nothing(client)
     assert echo.heard == b"one"
-    await proxy.flow()
+    proxy.weather = Weather.CLEAR
     assert await client.hear(3) == b"two"
     assert await late.hear(5) == b"three"
     late.close()
@@ -137,20 +133,90 @@ async def test_swallowed(proxy: Proxy, client: Client, echo: Echo) -> None:
 async def test_slow(proxy: Proxy, client: Client) -> None:
     """Each direction costs the delay; nothing is lost."""
     await client.ask(b"one")
-    proxy.slow(0.05)
+    proxy.weather = Weather.SLOW
     begun = asyncio.get_running_loop().time()
     assert await client.ask(b"two") == b"two"
     assert asyncio.get_running_loop().time() - begun >= 0.1
 
 
-@pytest.mark.parametrize(("when", "reaches"), [(Cut.BEFORE, False), (Cut.AFTER, True)])
-async def test_a_commit_is_cut(proxy: Proxy, client: Client, echo: Echo, when: Cut, reaches: bool) -> None:
-    """The client never learns what became of its COMMIT; only one is cut."""
-    assert await client.ask(b"SELECT") == b"SELECT"
-    proxy.cut_commits(1, when)
-    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await client.ask(COMMIT)
-    assert (COMMIT in echo.heard) is reaches
+async def test_black_hole(proxy: Proxy, client: Client, echo: Echo) -> None:
+    """What was connected is lost for good, also when it clears up; new connections are not."""
+    await client.ask(b"one")
+    proxy.weather = Weather.BLACK_HOLE
+    late = await connected(proxy)
+    client.say(b"two")
+    late.say(b"three")
+    await hear_nothing(client)
+    proxy.weather = Weather.CLEAR
+    client.say(b"four")
+    await hear_nothing(client)
+    assert echo.heard == b"one"
     again = await connected(proxy)
-    assert await again.ask(COMMIT) == COMMIT
+    assert await again.ask(b"five") == b"five"
+    for each in (late, again):
+        each.close()
+
+
+async def test_flapping(proxy: Proxy, client: Client) -> None:
+    """Connections break again and again, until the weather is set."""
+    await client.ask(b"one")
+    proxy.flap(up_seconds=0.01, down_seconds=0.01)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await ask_on(client)
+    proxy.weather = Weather.CLEAR
+    again = await connected(proxy)
+    assert await again.ask(b"three") == b"three"
     again.close()
+
+
+@pytest.mark.parametrize(("fate", "reaches"), [(Fate.CUT_BEFORE, False), (Fate.CUT_AFTER, True)])
+async def test_a_request_is_cut(proxy: Proxy, client: Client, echo: Echo, fate: Fate, reaches: bool) -> None:
+    """The client never learns what became of it; others go on."""
+    proxy.on_request = lambda packet: fate if packet == b"COMMIT" else Fate.PASS
+    other = await connected(proxy)
+    assert await client.ask(b"SELECT") == b"SELECT"
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await client.ask(b"COMMIT")
+    assert (b"COMMIT" in echo.heard) is reaches
+    assert await other.ask(b"SELECT") == b"SELECT"
+    other.close()
+
+
+async def test_a_request_is_held(proxy: Proxy, client: Client, echo: Echo) -> None:
+    """It arrives when it is released, and what came after it."""
+    proxy.on_request = lambda packet: Fate.HOLD if packet == b"one" else Fate.PASS
+    client.say(b"one")
+    await hear_nothing(client)
+    client.say(b"two")
+    proxy.release()
+    assert await client.hear(6) == b"onetwo"
+
+
+async def test_what_was_held_is_lost_with_its_connection(proxy: Proxy, client: Client, echo: Echo) -> None:
+    """A server never gets what a broken connection had still to bring."""
+    await client.ask(b"one")
+    proxy.weather = Weather.STALLED
+    client.say(b"two")
+    late = await connected(proxy)
+    late.say(b"three")
+    await hear_nothing(late)
+    proxy.cut()
+    proxy.weather = Weather.CLEAR
+    again = await connected(proxy)
+    assert await again.ask(b"four") == b"four"
+    assert echo.heard == b"onefour"
+    for each in (late, again):
+        each.close()
+
+
+async def ask_on(client: Client) -> None:
+    """Ask until the connection breaks."""
+    while True:
+        await client.ask(b"two")
+
+
+async def hear_nothing(client: Client) -> None:
+    """Long enough for what is on its way here."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.hear(1)
