@@ -14,7 +14,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(CACHE)/uv/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench container-check prove requirements servers
+.PHONY: help install demo test lint bench bench-peers container-check prove requirements servers
 
 help: ## list what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ lint: install ## check style, formatting, types and who imports whom
 
 bench: install ## measure upsertd against a naive consumer on real servers; ARGS="--quick" for a look
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: install ## measure upsertd beside Debezium's JDBC sink and LOAD DATA; ARGS="--quick" for a look
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 container-check: install ## build the image and run it for real; finds or starts a Docker engine
 	@$(BIN)/python -m tests.container

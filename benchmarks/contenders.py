@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -49,15 +49,22 @@ class Contender(Protocol):
     def counted(self) -> Counted | None: ...
 
 
-class Upsertd:
-    """`upsertd run`."""
+def addresses(stage: Stage) -> dict[str, str]:
+    """Where everything is, as the settings of `upsertd` say it; entities without a topic are left out."""
+    topics = {f"KAFKA_TOPIC_{entity.upper()}": stage.topics.get(entity, "") for entity in ENTITIES["mix"]}
+    return {**stage.addresses, **topics}
 
-    def __init__(self, stage: Stage, settings: Mapping[str, str]) -> None:
+
+class Upsertd:
+    """`upsertd run`, or `program run` where another way to start it is given."""
+
+    def __init__(
+        self, stage: Stage, settings: Mapping[str, str], program: Sequence[str] | None = None
+    ) -> None:
         self._port = free_port()
-        program = str(Path(sys.executable).with_name("upsertd"))
-        topics = {f"KAFKA_TOPIC_{entity.upper()}": stage.topics.get(entity, "") for entity in ENTITIES["mix"]}
-        own = {**stage.addresses, **topics, "HTTP_PORT": str(self._port), **settings}
-        self.process = ConsumerProcess(UPSERTD, [program, "run"], own)
+        program = program or [str(Path(sys.executable).with_name("upsertd"))]
+        own = {**addresses(stage), "HTTP_PORT": str(self._port), **settings}
+        self.process = ConsumerProcess(UPSERTD, [*program, "run"], own)
 
     def counted(self) -> Counted:
         """Scrape `/metrics`."""

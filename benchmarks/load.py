@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -73,11 +73,17 @@ class Load:
 
 
 class Generator:
-    """Makes loads of one kind, `customers` or `mix`; the same seed makes the same ones."""
+    """Makes loads of one kind, `customers` or `mix`; the same seed makes the same ones.
 
-    def __init__(self, kind: str, seed: int) -> None:
+    `new_id` draws the id of the event of a number; UUIDv7s where nothing else is given.
+    """
+
+    def __init__(
+        self, kind: str, seed: int, new_id: Callable[[random.Random, int], str] | None = None
+    ) -> None:
         self._entities = ENTITIES[kind]
         self._seed = seed
+        self._new_id = new_id or event_id
         self._made: list[Message] = []
         self._more = self._generate()
 
@@ -123,7 +129,7 @@ class Generator:
             row = next(rows, None)
             if row is None:
                 return
-            yield _original(entity, *row, _uuid7(draw, _BEGIN_MS + number))
+            yield change(entity, *row, self._new_id(draw, number))
 
 
 def least_distance(load: Load) -> int:
@@ -155,14 +161,15 @@ def _mix(draw: random.Random, new: Sequence[Message], copied: Sequence[Message])
     return mixed + [message for message in new if message.event_id in ends]
 
 
-def _original(entity: str, entity_id: int, data: Any, event_id: str) -> Message:
+def change(entity: str, entity_id: int, data: Any, event_id: str, version: int = 1) -> Message:
+    """The change event of one record; `data` is its after-image. The key decides on the partition."""
     key = str(entity_id).encode()
     envelope = {
         "event_id": event_id,
         "event_type": f"{_SINGULAR[entity]}.changed",
-        "operation": "create",
+        "operation": "create" if version == 1 else "update",
         "entity_id": entity_id,
-        "version": 1,
+        "version": version,
         "occurred_at": _OCCURRED_AT,
         "source": "shop",
         "data": data,
@@ -170,6 +177,13 @@ def _original(entity: str, entity_id: int, data: Any, event_id: str) -> Message:
     return Message(entity, zlib.crc32(key) % PARTITIONS, key, _encoder.encode(envelope), event_id)
 
 
-def _uuid7(draw: random.Random, moment_ms: int) -> str:
-    bits = (moment_ms << 80) | (7 << 76) | (draw.getrandbits(12) << 64) | (2 << 62) | draw.getrandbits(62)
+def event_id(draw: random.Random, number: int) -> str:
+    """The id of event `number` of a load: a UUIDv7, a millisecond later than the one before."""
+    bits = (
+        (_BEGIN_MS + number << 80)
+        | (7 << 76)
+        | (draw.getrandbits(12) << 64)
+        | (2 << 62)
+        | draw.getrandbits(62)
+    )
     return str(uuid.UUID(int=bits))

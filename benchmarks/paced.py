@@ -1,7 +1,7 @@
 """The reference scenario of specification 1: 100 messages a second, 30 % of them replays, three partitions.
 
-upsertd plays it for latency and for economy, the naive consumer beside it. An event's delay begins right
-before it is handed to the producer and ends when another connection sees its mark; that connection looks
+upsertd plays it for latency and for economy, the naive consumer beside it. An event's delay begins when it
+is due to be handed to the producer and ends when another connection sees its mark; that connection looks
 for what is still missing every millisecond, and its statements do not count. Replays leave nothing to see
 in the database, so the delays are those of originals.
 """
@@ -18,10 +18,10 @@ from benchmarks.drain import wait_until_through
 from benchmarks.load import ENTITIES, Generator, Load, Message
 from benchmarks.probe import QUESTIONS, Probe
 from benchmarks.process import cpu_seconds
-from benchmarks.producing import produce_paced
+from benchmarks.producing import Sender
 from benchmarks.results import Paced
 from benchmarks.servers import Servers
-from benchmarks.stage import Stage, staged
+from benchmarks.stage import staged
 from benchmarks.verify import verify
 
 PER_SECOND = 100
@@ -64,10 +64,12 @@ def pace(servers: Servers, play: Play, generator: Generator, seconds: float) -> 
         stage.probe() as probe,
     ):
         consumer = contender(play.contender, stage, play.settings)
-        stage.produce(load.prepared)
+        # The same producer as for what is measured: it has to be warm as well.
+        sender = stage.sender()
+        sender.send(load.prepared)
         with consumer.process:
             wait_until_through(probe, consumer, load.prepared)
-            paced, said = _measure(stage, probe, consumer, play, load)
+            paced, said = _measure(sender, probe, consumer, play, load)
         verify(probe, load, said)
     return paced
 
@@ -86,10 +88,10 @@ class _Watch:
     waiting: dict[str, float] = field(default_factory=dict)
     delays_ms: list[float] = field(default_factory=list)
 
-    def sent(self, message: Message) -> None:
-        """Note that this message is about to be sent."""
+    def sent(self, message: Message, due: float) -> None:
+        """Note that this message is about to be sent, which was `due` at this moment."""
         if message.event_id in self.originals:
-            self.waiting[message.event_id] = time.perf_counter()
+            self.waiting[message.event_id] = due
 
     def look(self, probe: Probe) -> None:
         """Ask once for everything that was sent and not seen yet."""
@@ -100,7 +102,7 @@ class _Watch:
 
 
 def _measure(
-    stage: Stage, probe: Probe, consumer: Contender, play: Play, load: Load
+    sender: Sender, probe: Probe, consumer: Contender, play: Play, load: Load
 ) -> tuple[Paced, Counted | None]:
     known = {message.event_id for message in load.prepared}
     watch = _Watch(frozenset(message.event_id for message in load.measured) - known)
@@ -109,8 +111,7 @@ def _measure(
     cpu_before = cpu_seconds(consumer.process.pid)
     before, begun = probe.statements()[QUESTIONS], time.perf_counter()
     with ThreadPoolExecutor(max_workers=1) as thread:
-        bootstrap = stage.servers.kafka.bootstrap
-        sending = thread.submit(produce_paced, bootstrap, stage.topics, load.measured, PER_SECOND, watch.sent)
+        sending = thread.submit(sender.send_paced, load.measured, PER_SECOND, watch.sent)
         _look_until_through(probe, consumer, watch, sending, 0.01 if play.linger_ms else 0.001)
         sending.result()
     statements, seconds = probe.statements()[QUESTIONS] - before, time.perf_counter() - begun

@@ -64,7 +64,12 @@ class Probe:
         """Which of these events have a committed mark."""
         places = ",".join(["%s"] * len(event_ids))
         rows = self.select(f"SELECT event_id FROM processed_events WHERE event_id IN ({places})", event_ids)
-        return {value.decode() if isinstance(value, bytes) else str(value) for (value,) in rows}
+        return {_text(value) for (value,) in rows}
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition, by topic and number."""
+        rows = self.select("SELECT topic, partition_id, next_offset FROM consumer_positions")
+        return {(_text(topic), int(str(number))): int(str(offset)) for topic, number, offset in rows}
 
     def wait_for_marks(
         self, event_ids: Sequence[str], check: Callable[[], None], timeout_seconds: float, poll_seconds: float
@@ -89,6 +94,11 @@ class Probe:
         [(_, value)] = self.select("SHOW GLOBAL STATUS LIKE 'Max_used_connections'")
         return int(str(value)) - 1
 
+    def connections(self) -> int:
+        """How many connections there are now, without our own."""
+        [(_, value)] = self.select("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
+        return int(str(value)) - 1
+
     def statements(self) -> Mapping[str, int]:
         """The server's counters of statements so far, less our own."""
         names = ",".join(f"'{name}'" for name in _COUNTERS)
@@ -100,3 +110,7 @@ class Probe:
             return self.marked(event_ids)
         except pymysql.err.ProgrammingError:
             return set()  # a consumer that makes its tables itself has not made them yet
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

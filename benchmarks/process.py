@@ -58,16 +58,7 @@ class ConsumerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it in an orderly way, by force when it does not."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
-        try:
-            self._running.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._running.wait(_STOP_SECONDS)
-        # Its id may soon be another's.
-        (self._folder / "pid").unlink(missing_ok=True)
+        self.stop()
 
     @property
     def pid(self) -> int:
@@ -88,6 +79,22 @@ class ConsumerProcess:
         """Let it go on after `freeze`."""
         self._signal(signal.SIGCONT)
 
+    def stop(self) -> None:
+        """End it in an orderly way, by force when it does not; nothing happens when it has ended."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+        try:
+            self._running.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._forget_pid()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would (SIGKILL)."""
+        self._signal(signal.SIGKILL)
+        self._running.wait(_STOP_SECONDS)
+        self._forget_pid()
+
     def failed(self, why: str) -> ConsumerFailed:
         """An error that says what happened, with the end of the log."""
         log = (self._folder / "log").read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
@@ -98,6 +105,10 @@ class ConsumerProcess:
         if self._popen is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._popen
+
+    def _forget_pid(self) -> None:
+        # Its id may soon be another's.
+        (self._folder / "pid").unlink(missing_ok=True)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._running.poll() is None:

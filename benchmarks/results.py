@@ -1,10 +1,10 @@
-"""What was measured, as it is kept in JSON. Written by `runs`, read by `report` and `picture`."""
+"""What was measured, as it is kept in JSON. Written by `__main__`, read by `report` and `goals`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
+
+from benchmarks.machine import Machine
 
 PARTS = ("client", "database", "redis", "broker")
 
@@ -79,13 +79,9 @@ class Paced(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True):
     """On what, with what, and how much of it."""
 
-    began_at: str
-    cores: int
-    memory_gb: float
-    system: str
-    versions: dict[str, str]
-    database_options: list[str]
+    machine: Machine
     rounds: int
+    naive_rounds: int
     events: int
     naive_events: int
     seed: int
@@ -98,14 +94,3 @@ class Results(msgspec.Struct):
     setup: Setup
     drains: list[Drain] = []
     paced: list[Paced] = []
-
-
-def write(results: Results, file: Path) -> None:
-    """Write `results` as JSON, over what is there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-
-
-def read(file: Path) -> Results:
-    """Read what `write` wrote. Raises `OSError` or `msgspec.MsgspecError`."""
-    return msgspec.json.decode(file.read_bytes(), type=Results)

@@ -5,29 +5,29 @@ Called by `__main__`. The turns change from round to round, so that neither cont
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-
-import psutil
 
 from benchmarks.contenders import NAIVE, NAMES
 from benchmarks.drain import SCENARIOS, Scenario, drain, load_for
 from benchmarks.load import ENTITIES, Generator
+from benchmarks.machine import machine
 from benchmarks.paced import KIND, Play, pace, plays
 from benchmarks.results import Drain, Paced, Results, Setup
-from benchmarks.servers import DATABASE_OPTIONS, Servers
-
-_PACKAGES = {name: name for name in ("upsertd", "aiokafka", "sqlalchemy", "aiomysql")} | {"redis-py": "redis"}
+from benchmarks.servers import Servers
+from benchmarks.summary import cpu_text
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is run. `only`: parts of the names of what is run, empty for all."""
+    """How much is run. `only`: parts of the names of what is run, empty for all.
+
+    The naive consumer takes part in the first `naive_rounds`, and not where the cache is cold: it needs most
+    of the time, and what it shows is too large to need more.
+    """
 
     rounds: int
+    naive_rounds: int
     events: int
     naive_events: int
     paced_seconds: float
@@ -45,23 +45,24 @@ class Plan:
         """How to play the reference scenario."""
         return tuple(each for each in plays(self.economy_linger_ms) if self._wanted(f"reference-{each.name}"))
 
+    def turns(self, scenario: Scenario, number: int) -> list[str]:
+        """Who drains a scenario in this round, in which order."""
+        naive_too = number <= self.naive_rounds and not scenario.cold
+        names = [name for name in NAMES if naive_too or name != NAIVE]
+        return names if number % 2 else names[::-1]
+
     def _wanted(self, name: str) -> bool:
         return not self.only or any(part in name for part in self.only)
 
 
 def begin(servers: Servers, plan: Plan) -> Results:
     """Results without any run: what is measured, on what, with what."""
-    packages = {name: version(package) for name, package in _PACKAGES.items()}
     sizes = {kind: Generator(kind, plan.seed).mean_bytes() for kind in ENTITIES}
     return Results(
         Setup(
-            began_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            cores=psutil.cpu_count() or 0,
-            memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
-            system=f"{platform.system()} {platform.machine()}",
-            versions={"python": platform.python_version(), **servers.versions(), **packages},
-            database_options=list(DATABASE_OPTIONS),
+            machine=machine(servers.versions()),
             rounds=plan.rounds,
+            naive_rounds=min(plan.naive_rounds, plan.rounds),
             events=plan.events,
             naive_events=plan.naive_events,
             seed=plan.seed,
@@ -89,18 +90,16 @@ def _pace_all(servers: Servers, plan: Plan, generator: Generator) -> Iterator[Pa
 def _drain_all(servers: Servers, plan: Plan, generators: dict[str, Generator]) -> Iterator[Drain]:
     for number in range(1, plan.rounds + 1):
         for scenario in plan.scenarios:
-            for name in NAMES if number % 2 else reversed(NAMES):
+            for name in plan.turns(scenario, number):
                 events = plan.naive_events if name == NAIVE else plan.events
                 load = load_for(name, generators[scenario.kind], scenario, events)
                 yield drain(servers, name, scenario, load, number)
 
 
 def _line_of_drain(drained: Drain, rounds: int) -> str:
-    parts = " ".join(f"{part} {drained.cpu_us(part):,.0f}" for part in drained.cpu_seconds)
     return (
-        f"{drained.round}/{rounds} {drained.scenario:18} {drained.contender:8}"
-        f"{drained.events_per_second:8,.0f} events/s {drained.cpu_us_sum:7,.0f} CPU us/event ({parts})"
-        f" {drained.statements_per_event:6.3f} statements/event"
+        f"{drained.round}/{rounds} {drained.scenario:18} {drained.contender:8} {cpu_text(drained)}"
+        f" {drained.events_per_second:8,.0f} events/s {drained.statements_per_event:6.3f} statements/event"
     )
 
 

@@ -34,10 +34,11 @@ def replace(page: str, name: str, command: str, lines: Iterable[str]) -> str:
     return "\n".join([before + begin, "", *lines, "", end + after])
 
 
-def write(name: str, command: str, lines: Iterable[str]) -> Path:
-    """Replace a section of docs/performance.md; returns the page."""
-    PAGE.write_text(replace(PAGE.read_text(encoding="utf-8"), name, command, lines), encoding="utf-8")
-    return PAGE
+def write(name: str, command: str, lines: Iterable[str], page: Path | None = None) -> Path:
+    """Replace a section of `page`, which is docs/performance.md unless given; returns the page."""
+    page = page or PAGE
+    page.write_text(replace(page.read_text(encoding="utf-8"), name, command, lines), encoding="utf-8")
+    return page
 
 
 def paragraph(text: str) -> list[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,6 +29,7 @@ DATABASE_OPTIONS = (
     "--innodb-buffer-pool-size=512M",
     "--innodb-log-file-size=512M",
 )
+_CHECKOUT = Path(__file__).parents[1]
 ADDRESS_VARIABLES = tuple(server.address_variable for server in (Kafka, MariaDb, Redis))
 
 
@@ -84,22 +85,37 @@ class Servers:
 
 
 @contextmanager
-def open_servers() -> Iterator[Servers]:
-    """Start servers of our own, whatever addresses the environment names; all is gone at the end."""
+def open_servers(
+    checkout: Path = _CHECKOUT, database_options: Sequence[str] = DATABASE_OPTIONS
+) -> Iterator[Servers]:
+    """Start servers of our own, whatever addresses the environment names; all is gone at the end.
+
+    The schema is that of the service in `checkout`.
+    """
     for name in ADDRESS_VARIABLES:
         os.environ.pop(name, None)
     with ExitStack() as stack:
-        mariadb = stack.enter_context(_LocalMariaDb(options=DATABASE_OPTIONS))
+        mariadb = stack.enter_context(_LocalMariaDb(options=database_options))
         redis_server = stack.enter_context(_LocalRedis())
         kafka = stack.enter_context(_LocalKafka())
-        yield Servers(kafka, mariadb, redis_server, _schema(mariadb))
+        yield Servers(kafka, mariadb, redis_server, schema_of(mariadb, checkout))
 
 
-def _schema(mariadb: MariaDb) -> bytes:
+@contextmanager
+def another_database(servers: Servers, options: Sequence[str]) -> Iterator[Servers]:
+    """The same servers but for MariaDB: one more, with `options` on top of the usual ones."""
+    with _LocalMariaDb(options=(*DATABASE_OPTIONS, *options)) as mariadb:
+        yield replace(servers, mariadb=mariadb)
+
+
+def schema_of(mariadb: MariaDb, checkout: Path) -> bytes:
+    """A backup of an empty database that the service of `checkout` has migrated; raises `ServerFailed`."""
     url = mariadb.create_database()
     command = [sys.executable, "-m", "service", "migrate"]
-    environment = {**os.environ, "DATABASE_URL": url}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    environment = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     if done.returncode:
         raise ServerFailed(f"the schema could not be made:\n{done.stdout}{done.stderr}")
     backup = mariadb.dump(database_of(url))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.load import PARTITIONS, Message
 from benchmarks.probe import Probe
-from benchmarks.producing import produce
+from benchmarks.producing import Sender, produce
 from benchmarks.servers import Servers
 
 
@@ -35,6 +35,10 @@ class Stage:
     def produce(self, messages: Sequence[Message]) -> None:
         """Send all of them; the broker has them when this returns."""
         produce(self.servers.kafka.bootstrap, self.topics, messages)
+
+    def sender(self) -> Sender:
+        """A producer that stays, for messages that are sent at a pace."""
+        return Sender(self.servers.kafka.bootstrap, self.topics)
 
     def probe(self) -> Probe:
         """A connection to the database, as root: only root may begin the peak of connections anew."""

@@ -1,4 +1,4 @@
-"""Medians and spreads of what was measured. Pure; called by `table`, `page` and `picture`."""
+"""Medians and spreads of what was measured. Pure; called by whatever shows figures."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(median(numbers), numbers[0], numbers[-1])
 
 
+def cpu_text(drain: Drain) -> str:
+    """For a line of progress: `63.1 CPU us/event (client 30.2 database 25.4 redis 4.5 broker 3.0)`."""
+    parts = " ".join(f"{part} {drain.cpu_us(part):,.1f}" for part in drain.cpu_seconds)
+    return f"{drain.cpu_us_sum:7,.1f} CPU us/event ({parts})"
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """All rounds of one contender in one scenario. CPU is in microseconds per event."""
 
     drains: Sequence[Drain]
-
-    @property
-    def rounds(self) -> set[int]:
-        """The rounds that it has finished."""
-        return {drain.round for drain in self.drains}
 
     @property
     def events_per_second(self) -> Spread:
@@ -75,24 +76,26 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both contenders in one scenario; `ratio` is how many times less CPU upsertd takes, round by round."""
+    """A scenario; `naive` is empty where the naive consumer did not run it."""
 
     scenario: str
     upsertd: Side
     naive: Side
 
     @property
-    def ratio(self) -> Spread:
+    def ratio(self) -> Spread | None:
+        """How many times less CPU upsertd takes, of the rounds that both have finished."""
         ours = {drain.round: drain.cpu_us_sum for drain in self.upsertd.drains}
         theirs = {drain.round: drain.cpu_us_sum for drain in self.naive.drains}
-        return spread(theirs[each] / ours[each] for each in ours.keys() & theirs.keys())
+        both = ours.keys() & theirs.keys()
+        return spread(theirs[each] / ours[each] for each in both) if both else None
 
 
 def compare(results: Results) -> list[Comparison]:
-    """One comparison for each scenario that both have finished, in the order in which they were run."""
+    """One comparison for each scenario that upsertd has finished, in the order in which they were run."""
     scenarios = dict.fromkeys(drain.scenario for drain in results.drains)
     pairs = ((name, _side(results, name, UPSERTD), _side(results, name, NAIVE)) for name in scenarios)
-    return [Comparison(*pair) for pair in pairs if pair[1].rounds & pair[2].rounds]
+    return [Comparison(*pair) for pair in pairs if pair[1].drains]
 
 
 def _side(results: Results, scenario: str, contender: str) -> Side:

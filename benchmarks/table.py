@@ -1,4 +1,4 @@
-"""The figures as tables: plain text for a terminal, and the same cells as Markdown for `page`."""
+"""The figures as tables: plain text for a terminal, and the same cells as Markdown for the docs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def table(results: Results) -> str:
     if results.setup.rounds == 1:
         parts.append("One round: a look, not a measurement.")
     if results.drains:
-        parts.append(_plain(DRAIN_HEAD, list(drain_rows(results))))
+        parts.append(plain(DRAIN_HEAD, list(drain_rows(results))))
     if results.paced:
-        parts.append(_plain(PACED_HEAD, list(paced_rows(results))))
+        parts.append(plain(PACED_HEAD, list(paced_rows(results))))
     return "\n\n".join(parts)
 
 
@@ -39,10 +39,17 @@ def markdown(head: Cells, rows: Sequence[Cells]) -> str:
 
 
 def drain_rows(results: Results) -> Iterator[Cells]:
-    """Two rows for each scenario."""
+    """A row for each scenario and consumer."""
     for each in compare(results):
-        yield [each.scenario, "naive", *_side_cells(each.naive), "", *_database_cells(each.naive)]
-        yield ["", "upsertd", *_side_cells(each.upsertd), _ratio(each), *_database_cells(each.upsertd)]
+        yield [
+            each.scenario,
+            "upsertd",
+            *_side_cells(each.upsertd),
+            _ratio(each),
+            *_database_cells(each.upsertd),
+        ]
+        if each.ratio:
+            yield ["", "naive", *_side_cells(each.naive), "", *_database_cells(each.naive)]
 
 
 def paced_rows(results: Results) -> Iterator[Cells]:
@@ -64,7 +71,7 @@ def _database_cells(side: Side) -> Cells:
 
 
 def _ratio(comparison: Comparison) -> str:
-    return f"{comparison.ratio.text()}×"  # noqa: RUF001 -- times
+    return f"{comparison.ratio.text()}×" if comparison.ratio else ""  # noqa: RUF001 -- times
 
 
 def _paced_cells(paced: Paced) -> Cells:
@@ -81,7 +88,8 @@ def _paced_cells(paced: Paced) -> Cells:
     ]
 
 
-def _plain(head: Cells, rows: Sequence[Cells]) -> str:
+def plain(head: Cells, rows: Sequence[Cells]) -> str:
+    """A table for a terminal."""
     widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
     # Names to the left, figures to the right.
     return "\n".join(

@@ -1,8 +1,19 @@
-"""Results with plain figures, for the tests of summary and report."""
+"""Results with plain figures, for the tests of what is made of them."""
 
 from __future__ import annotations
 
+from benchmarks.machine import Machine
 from benchmarks.results import PARTS, Drain, Paced, Results, Setup
+
+MACHINE = Machine(
+    began_at="2026-11-21T10:15:30+00:00",
+    cores=2,
+    memory_gb=8,
+    system="Linux x86_64",
+    commit="0123456789",
+    versions={"python": "3.11.2"},
+    database_options=["--durable"],
+)
 
 
 def drain(contender: str, number: int, cpu_us: float, scenario: str = "customers-0") -> Drain:
@@ -42,13 +53,9 @@ def paced(play: str, linger_ms: int | None) -> Paced:
 def results(*drains: Drain) -> Results:
     """Results of these drains and of the reference scenario."""
     setup = Setup(
-        began_at="2026-11-21T10:15:30+00:00",
-        cores=2,
-        memory_gb=8,
-        system="Linux x86_64",
-        versions={"python": "3.11.2"},
-        database_options=["--durable"],
-        rounds=2,
+        machine=MACHINE,
+        rounds=3,
+        naive_rounds=2,
         events=60_000,
         naive_events=1_000,
         seed=1,

@@ -12,22 +12,6 @@ from benchmarks.load import Generator, Load
 from benchmarks.probe import Probe
 from benchmarks.servers import Servers
 from benchmarks.verify import WrongResult, verify
-from tests.servers import Kafka, MariaDb, Redis, ServerMissing
-
-
-class _SeenServers(Servers):
-    """Servers whose processes need not be of this machine: their CPU time is left out."""
-
-    @property
-    def pids(self) -> dict[str, int]:
-        return {}
-
-
-@pytest.fixture
-def servers(kafka: Kafka, mariadb: MariaDb, redis_server: Redis, schema: bytes) -> Servers:
-    if mariadb.given_address is not None:
-        raise ServerMissing("MariaDB is given by DATABASE_URL, and only root may ask for peaks")
-    return _SeenServers(kafka, mariadb, redis_server, schema)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +20,9 @@ def load() -> Load:
     return Generator("customers", seed=7).load(600, 1 / 3, others=60)
 
 
-def test_hits_cost_no_statement_and_misses_share_theirs(servers: Servers, load: Load) -> None:
+def test_hits_cost_no_statement_and_misses_share_theirs(bench_servers: Servers, load: Load) -> None:
     """upsertd with a warm cache: every copy is a hit, and a batch takes a few statements."""
-    drained = drain(servers, UPSERTD, Scenario("customers", 33), load, 1)
+    drained = drain(bench_servers, UPSERTD, Scenario("customers", 33), load, 1)
     assert drained.cache_hits == load.copies == 200
     assert drained.batches
     # A dozen a batch, and what an idle service asks now and then.
@@ -47,15 +31,15 @@ def test_hits_cost_no_statement_and_misses_share_theirs(servers: Servers, load: 
     assert drained.peak_connections <= 5
 
 
-def test_a_cold_cache_has_no_hits(servers: Servers, load: Load) -> None:
+def test_a_cold_cache_has_no_hits(bench_servers: Servers, load: Load) -> None:
     """Emptied between the originals and their copies, which the database knows all the same."""
-    drained = drain(servers, UPSERTD, Scenario("customers", 33, cold=True), load, 1)
+    drained = drain(bench_servers, UPSERTD, Scenario("customers", 33, cold=True), load, 1)
     assert drained.cache_hits == 0
 
 
-def test_the_naive_consumer_takes_nine_statements_an_original(servers: Servers, load: Load) -> None:
+def test_the_naive_consumer_takes_nine_statements_an_original(bench_servers: Servers, load: Load) -> None:
     """End to end, as its own test says: three, their COMMITs and their ROLLBACKs."""
-    drained = drain(servers, NAIVE, Scenario("customers", 33), load, 1)
+    drained = drain(bench_servers, NAIVE, Scenario("customers", 33), load, 1)
     originals = drained.events - drained.copies
     # By kind: the server's whole count has the goodbyes of other connections in it.
     assert sum(drained.statements_by_kind.values()) == 9 * originals

@@ -1,4 +1,7 @@
-"""Java and Kafka's jars, which Maven copies into the cache once. Called by `kafka.py`."""
+"""Java and Kafka's jars, which Maven copies into the cache once. Called by `kafka.py`.
+
+The benchmarks ask for the jars of another list.
+"""
 
 from __future__ import annotations
 
@@ -36,26 +39,26 @@ class Java:
         return {**os.environ, **self.environment}
 
 
-def find_java() -> Java:
-    """Java and the jars, fetched if need be. Raises `ServerMissing` naming what cannot be had."""
+def find_java(pom: Path = _POM) -> Java:
+    """Java and the jars of `pom`, fetched if need be. Raises `ServerMissing` naming what cannot be had."""
     java = find_program("java", package="default-jre-headless")
-    return Java(java.path, _jars(), java.environment)
+    return Java(java.path, _jars(pom), java.environment)
 
 
-def _jars() -> Path:
+def _jars(pom: Path) -> Path:
     # Named after its list, so that a new version is fetched and an old checkout finds its own.
-    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
-    jars = cache_folder() / f"kafka-{digest}"
+    digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
+    jars = cache_folder() / f"{pom.stem.removesuffix('-pom')}-{digest}"
     if not jars.exists():
-        _fetch(jars)
+        _fetch(pom, jars)
     return jars
 
 
-def _fetch(jars: Path) -> None:
+def _fetch(pom: Path, jars: Path) -> None:
     """Copy the jars to a folder of our own first: a fetch that is cut off leaves nothing that looks whole."""
-    sys.stderr.write("fetching Kafka's jars with Maven\n")
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="kafka-part-") as part:
-        _copy_dependencies(Path(part) / "jars")
+    sys.stderr.write(f"fetching the jars of {pom.name} with Maven\n")
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f"{jars.name}-part-") as part:
+        _copy_dependencies(pom, Path(part) / "jars")
         try:
             (Path(part) / "jars").rename(jars)
         except OSError:
@@ -64,10 +67,10 @@ def _fetch(jars: Path) -> None:
                 raise
 
 
-def _copy_dependencies(target: Path) -> None:
+def _copy_dependencies(pom: Path, target: Path) -> None:
     maven = find_program("mvn", package="maven")
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
-    command = [str(maven.path), "-q", "-B", "-f", str(_POM), *goal]
+    command = [str(maven.path), "-q", "-B", "-f", str(pom), *goal]
     try:
         done = subprocess.run(
             command,
@@ -80,7 +83,9 @@ def _copy_dependencies(target: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ServerMissing(f"Maven did not fetch Kafka's jars within {_TIMEOUT_SECONDS} s") from error
+        raise ServerMissing(
+            f"Maven did not fetch the jars of {pom.name} within {_TIMEOUT_SECONDS} s"
+        ) from error
     if done.returncode != 0:
         shutil.rmtree(target, ignore_errors=True)
-        raise ServerMissing(f"Maven could not fetch Kafka's jars: {done.stdout.strip()[-600:]}")
+        raise ServerMissing(f"Maven could not fetch the jars of {pom.name}: {done.stdout.strip()[-600:]}")
