@@ -76,7 +76,7 @@ def _moment(age: RowVersion) -> tuple[object, ...]:
     return (age.occurred_at, age.source_partition, age.source_offset)
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """What to write for one record, all its events of a batch folded into one row.
 
     `columns` holds what the winning events carried; with `from_defaults` every other payload column takes
@@ -92,7 +92,7 @@ class Change(Struct, frozen=True):
     lines: tuple[Mapping[str, object], ...] | None
 
 
-class Folded(Struct, frozen=True):
+class Folded(Struct, frozen=True, gc=False):
     """The verdict on each event of one record, and the row they add up to (None: all were stale)."""
 
     outcomes: tuple[tuple[Event, Outcome], ...]

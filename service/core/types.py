@@ -17,7 +17,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 
-class Partition(Struct, frozen=True, order=True):
+class Partition(Struct, frozen=True, order=True, gc=False):
     """One partition of one topic: what a lane works on."""
 
     topic: str
@@ -27,7 +27,7 @@ class Partition(Struct, frozen=True, order=True):
         return f"{self.topic}/{self.number}"
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """What the source gave, byte for byte. `timestamp_ms` is Kafka's, -1 where it has none."""
 
     partition: Partition
@@ -48,7 +48,7 @@ class Record(Struct, frozen=True):
         return size
 
 
-class Batch(Struct, frozen=True):
+class Batch(Struct, frozen=True, gc=False):
     """Consecutive records of one partition; `end` is the consumer's position after them.
 
     `end` may lie beyond the last record + 1 (transaction markers, aborted and compacted records), and a
@@ -65,7 +65,7 @@ class Operation(StrEnum):
     DELETE = "delete"
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """A valid change of one record of one entity.
 
     `columns` has the payload columns that the event carries, as SQL values; an absent column is left
@@ -93,7 +93,7 @@ class Outcome(StrEnum):
     DEAD = "dead"
 
 
-class DeadLetter(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True, gc=False):
     """A record given up, with what is known of the reason. `error_message` holds no values of the record.
 
     With `retry_in_seconds` it is not dead yet but *parked*: tried again after so long.
@@ -110,7 +110,7 @@ class DeadLetter(Struct, frozen=True):
     retry_in_seconds: float | None = None
 
 
-class OpenLetter(Struct, frozen=True):
+class OpenLetter(Struct, frozen=True, gc=False):
     """A stored letter that may still be applied; it has failed `attempts` times.
 
     `record` has the original coordinates; its value is the corrected one where an operator gave one.
@@ -121,7 +121,7 @@ class OpenLetter(Struct, frozen=True):
     attempts: int
 
 
-class Action(Struct, frozen=True):
+class Action(Struct, frozen=True, gc=False):
     """What an operator did to a letter: `replay`, `correct` or `discard`, by whom and why."""
 
     kind: str
@@ -139,14 +139,14 @@ class LetterStatus(StrEnum):
     SUPERSEDED = "superseded"  # its record was applied otherwise, or a newer event overtook it
 
 
-class Mark(Struct, frozen=True):
+class Mark(Struct, frozen=True, gc=False):
     """An event id that SQL knows, and the record of which entity it stands for."""
 
     entity: str
     entity_id: int
 
 
-class RowVersion(Struct, frozen=True):
+class RowVersion(Struct, frozen=True, gc=False):
     """What a stored row says about its age; compared with an event by `core.decide.is_newer`."""
 
     version: int | None
@@ -159,7 +159,7 @@ OPERATOR = "upsertd positions reset"
 """Owns a row that was reset beside a running group: Kafka lets nobody else move that group's offset."""
 
 
-class StoredPosition(Struct, frozen=True):
+class StoredPosition(Struct, frozen=True, gc=False):
     """A row of `consumer_positions`; `owner` is for people, but for `OPERATOR`."""
 
     next_offset: int
@@ -172,7 +172,7 @@ class StoredPosition(Struct, frozen=True):
     handled_from: int = 0
 
 
-class Lease(Struct, frozen=True):
+class Lease(Struct, frozen=True, gc=False):
     """The right to write a partition: it holds while SQL has this claim and this position.
 
     `expected` is the position that SQL has confirmed. Everything from `handled_from` up to, not including,
@@ -193,7 +193,7 @@ class Lease(Struct, frozen=True):
         return Lease(self.partition, self.claim_id, position, handled, *namespace)
 
 
-class Work(Struct, frozen=True):
+class Work(Struct, frozen=True, gc=False):
     """What one transaction takes on: cache misses and dead letters in offset order, and the new position."""
 
     events: tuple[Event, ...]
@@ -201,7 +201,7 @@ class Work(Struct, frozen=True):
     end: int
 
 
-class Written(Struct, frozen=True):
+class Written(Struct, frozen=True, gc=False):
     """What a committed transaction did with each event, in offset order."""
 
     outcomes: tuple[tuple[Event, Outcome], ...] = ()
@@ -212,14 +212,14 @@ class Written(Struct, frozen=True):
         return tuple(event for event, outcome in self.outcomes if outcome is not Outcome.DEAD)
 
 
-class GroupOffset(Struct, frozen=True):
+class GroupOffset(Struct, frozen=True, gc=False):
     """Kafka's group offset of a partition; `ours` when it carries our metadata."""
 
     offset: int
     ours: bool
 
 
-class LogRange(Struct, frozen=True):
+class LogRange(Struct, frozen=True, gc=False):
     """The offsets that Kafka has of a partition: from `beginning` up to, not including, `end`."""
 
     beginning: int

@@ -29,7 +29,7 @@ _OBJECT = Decoder(Object)
 _OBJECTS = Decoder(list[Object])
 
 
-class Payload(Struct, frozen=True):
+class Payload(Struct, frozen=True, gc=False):
     """What an event says of a record: SQL values by column, lines (None: not mentioned), strangers."""
 
     columns: Mapping[str, object]

@@ -25,7 +25,9 @@ class TypedPayload:
         members: list[Any] = [(each.name, _type_of(each) | UnsetType, UNSET) for each in entity.fields]
         if self._lines:
             members.append((LINES, self._lines.types | UnsetType, UNSET))
-        self.type: type[Struct] = defstruct(f"{entity.name}_payload", members, forbid_unknown_fields=True)
+        self.type: type[Struct] = defstruct(
+            f"{entity.name}_payload", members, forbid_unknown_fields=True, gc=False
+        )
         self._raw = _raw(entity.fields)
 
     def read(self, payload: Struct) -> Payload:
@@ -48,7 +50,7 @@ class TypedLines:
     def __init__(self, lines: Lines) -> None:
         members: list[Any] = [(lines.key.name, lines.key.json_type)]
         members += [(each.name, _type_of(each), each.default) for each in lines.fields]
-        line = defstruct(f"{lines.name}_line", members, forbid_unknown_fields=True)
+        line = defstruct(f"{lines.name}_line", members, forbid_unknown_fields=True, gc=False)
         self.types: Any = list[line]  # type: ignore[valid-type]  # a type that is made here
         self._key = lines.key.name
         self._raw = _raw(lines.fields)

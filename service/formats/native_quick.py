@@ -103,4 +103,5 @@ def _envelope(entity: Entity, payload: type[Struct]) -> type[Envelope]:
             ("data", payload | None, None),
         ],
         forbid_unknown_fields=True,
+        gc=False,
     )
