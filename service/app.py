@@ -39,7 +39,6 @@ from service.pipeline.run import Consumer
 from service.schema import require_schema
 from service.settings import (
     BatchSettings,
-    FloodGuardSettings,
     KafkaSettings,
     RetentionSettings,
     RetrySettings,
@@ -173,7 +172,7 @@ class Service:
             Route(entity.name, decoder(entity), self.cache, self.sink, observe, self.retries, self.flood),
             owner=self._owner,
             policy=start_policy(settings.kafka),
-            limits=batch_limits(settings.batch, settings.flood_guard),
+            limits=batch_limits(settings.batch),
         )
 
     def _returns(self) -> dict[str, Return]:
@@ -282,10 +281,9 @@ def start_policy(kafka: KafkaSettings) -> StartPolicy:
     )
 
 
-def batch_limits(batch: BatchSettings, flood_guard: FloodGuardSettings) -> BatchLimits:
-    """What one transaction takes; no more than the flood guard's window, or it would come too late."""
-    records = min(batch.max_records, flood_guard.window_records or batch.max_records)
-    return BatchLimits(records, batch.max_bytes, batch.linger_ms / 1000)
+def batch_limits(batch: BatchSettings) -> BatchLimits:
+    """What one transaction takes."""
+    return BatchLimits(batch.max_records, batch.max_bytes, batch.linger_ms / 1000)
 
 
 def retry_policy(retries: RetrySettings) -> RetryPolicy:

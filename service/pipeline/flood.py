@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from service.core.types import Work
+from service.pipeline.isolate import split
+
 
 class Flooded(Exception):
     """Too many dead letters: what is left of the batch is not to be tried."""
@@ -25,6 +28,13 @@ class FloodGuard:
         self._ratio = ratio
         self._window_records = window_records
         self._forget()
+
+    def portions(self, work: Work) -> tuple[Work, ...]:
+        """All of `work`; with dead letters in it, no more at a time than a window: or it trips too late."""
+        items = len(work.events) + len(work.letters)
+        if not work.letters or not 0 < self._window_records < items:
+            return (work,)
+        return split(work, -(-items // self._window_records))
 
     def count(self, records: int, dead: int) -> None:
         """So many records were handled, so many of them are dead. Raises `Flooded` when it has tripped."""

@@ -121,7 +121,7 @@ def divide(
     """The parts to try instead of `part`; raises `error` when there is nothing left to divide."""
     if not _is_single(part):
         is_fast = isinstance(error, PermanentError)
-        return _split(part, WAYS_OF_FAST_FAILURES if is_fast else WAYS_OF_SLOW_FAILURES)
+        return split(part, WAYS_OF_FAST_FAILURES if is_fast else WAYS_OF_SLOW_FAILURES)
     if part.events and isinstance(error, PermanentError | TemporaryError):
         return (Work((), (_letter_of(part.events[0], error, retries),), part.end),)
     raise error
@@ -131,7 +131,7 @@ def _is_single(part: Work) -> bool:
     return len(part.events) + len(part.letters) <= 1
 
 
-def _split(part: Work, ways: int) -> tuple[Work, ...]:
+def split(part: Work, ways: int) -> tuple[Work, ...]:
     """At most `ways` parts of like size in offset order, each of which ends where the next one begins."""
     items: tuple[Event | DeadLetter, ...] = (*part.events, *part.letters)
     offsets = sorted(item.record.offset for item in items)

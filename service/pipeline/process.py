@@ -58,15 +58,15 @@ async def process(batch: Batch, lease: Lease, route: Route, progress: Progress) 
     fresh = tuple(event for event in events if event.event_id not in seen) if seen else events
     after = lease
     if fresh or letters:
-        work = Work(fresh, letters, batch.end)
-        async for part, written in apply_isolated(work, lease, route.sink, progress, route.retries):
-            after = after.moved_to(part.end)
-            # Strictly after the commit, or a crash in between makes the cache know more than SQL.
-            await route.cache.remember(written.marked, after)
-            route.observe.written(part, written)
-            dead = _dead(part, written)
-            _tell(part, dead)
-            route.flood.count(len(part.events) + len(part.letters), dead=len(dead))
+        for work in route.flood.portions(Work(fresh, letters, batch.end)):
+            async for part, written in apply_isolated(work, after, route.sink, progress, route.retries):
+                after = after.moved_to(part.end)
+                # Strictly after the commit, or a crash in between makes the cache know more than SQL.
+                await route.cache.remember(written.marked, after)
+                route.observe.written(part, written)
+                dead = _dead(part, written)
+                _tell(part, dead)
+                route.flood.count(len(part.events) + len(part.letters), dead=len(dead))
     route.flood.count(len(batch.records) - len(fresh) - len(letters), dead=0)
     route.observe.taken(batch, events, seen, lease)
     return after

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.types import GroupOffset, Partition
+from service.core.types import GroupOffset, Partition, Work
 from service.pipeline.batching import BatchLimits
 from service.pipeline.flood import Flooded, FloodGuard
-from tests.building import CUSTOMERS
+from tests.building import CUSTOMERS, event, letter, record
 from tests.unit.lane_world import World
 
 
@@ -47,6 +47,22 @@ class TestGuard:
         guard.count(4, dead=4)
         assert guard.reason is None
         assert not guard.resume()
+
+    def test_a_batch_with_dead_letters_is_taken_a_window_at_a_time(self) -> None:
+        """Or a large batch of garbage would be in the database before anybody counts."""
+        work = Work(
+            tuple(event(n, n + 1) for n in range(10)), tuple(letter(record(n)) for n in range(10, 25)), 30
+        )
+        portions = FloodGuard(0.5, 10).portions(work)
+        assert [len(part.events) + len(part.letters) for part in portions] == [8, 8, 9]
+        assert [part.end for part in portions] == [8, 16, 30]
+
+    def test_a_good_batch_is_taken_whole(self) -> None:
+        """However large it is, and whatever the batch without a guard holds."""
+        good = Work(tuple(event(n, n + 1) for n in range(25)), (), 25)
+        bad = Work((), tuple(letter(record(n)) for n in range(25)), 25)
+        assert FloodGuard(0.5, 10).portions(good) == (good,)
+        assert FloodGuard(0.5, 0).portions(bad) == (bad,)
 
     def test_it_can_be_switched_off(self) -> None:
         """A window of 0."""

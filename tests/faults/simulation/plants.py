@@ -243,12 +243,12 @@ def letters_remembered(patch: pytest.MonkeyPatch) -> None:
 
 def parts_out_of_order(patch: pytest.MonkeyPatch) -> None:
     """A batch that fails is divided, and the later parts are tried first."""
-    split = isolate._split
+    split = isolate.split
 
     def later_first(part: Work, ways: int) -> tuple[Work, ...]:
         return split(part, ways)[::-1]
 
-    patch.setattr(isolate, "_split", later_first)
+    patch.setattr(isolate, "split", later_first)
 
 
 # ---------------------------------------------------------------- the transaction
