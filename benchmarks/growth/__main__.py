@@ -65,7 +65,7 @@ _kinds = click.Choice(list(KINDS))
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:
-  python -m benchmarks.growth all                          all of it, a quarter of an hour
+  python -m benchmarks.growth all                          all of it, twenty minutes
   python -m benchmarks.growth marks --marks 0,1M,50M --ids uuid4
   python -m benchmarks.growth lanes --partitions 3,200 --rounds 5
   python -m benchmarks.growth takeover --session-timeouts 6,10,30
@@ -93,11 +93,11 @@ def main() -> None:
     type=_kinds,
     default=tuple(name for name in KINDS if name not in _CURVES),
     show_default=True,
-    help="Measured at two of the numbers.",
+    help="Measured at the two smallest numbers.",
 )
 @_pool(128)
 @_rounds(3)
-@_events(20_000)
+@_events(15_000)
 @_common
 def marks(
     *,

@@ -42,7 +42,8 @@ def lines(soak: Soak) -> Iterator[str]:
     yield from sections.paragraph(
         f"The first {_percent(WARM_UP_SHARE)}, in the shade, are left out: caches fill up there. Growth is "
         f"Theil and Sen's slope of the medians of blocks, the line in the picture; 99 times in a hundred "
-        f"the true one lies between the values beside it. What grows by chance, or by next to nothing, is flat."
+        f"the true one lies between the values beside it. What "
+        f"grows by chance, or by next to nothing, is flat."
     )
     yield ""
     yield from sections.paragraph(f"Measured: {told(soak.machine, f'seed {soak.seed}')}.")

@@ -2,9 +2,9 @@
 
 The first part of a soak is left out: caches fill up there. The rest is cut into blocks, whose medians hush
 the noise between samples that are close together. The slope is Theil and Sen's, the median of the slopes
-of all pairs of blocks, and its interval the one of Sen (1968), by Kendall's variance: 99 times in a
-hundred the true slope lies in it, whatever the noise looks like. A series grows when that interval lies above zero *and*
-what it grew by during the soak is more than nothing to speak of.
+of all pairs of blocks, and its interval the one of Sen (1968), by Kendall's variance: 99 times in a hundred
+the true slope lies in it, as long as one block's noise says nothing about the next one's. A series grows
+when that interval lies above zero *and* it grew by more than nothing to speak of.
 """
 
 from __future__ import annotations
