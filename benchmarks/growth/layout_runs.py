@@ -36,7 +36,7 @@ def fill(servers: Servers, layouts: Layouts, wanted: Sequence[Layout] = LAYOUTS)
         servers.mariadb.create_database(database)
         servers.mariadb.execute(layout.create, database)
         filled = layout.filling(layouts.marks)
-        filling.fill_pages(servers.mariadb, ordered=layout.is_appended)
+        filling.fill_pages(servers.mariadb, ordered=False)
         filling.fill(servers.mariadb, database, filled, layouts.marks)
         # An index by time is appended to, one by ids is not.
         filling.fill_pages(servers.mariadb, ordered=filled.index is not None and "time" in filled.index[0])

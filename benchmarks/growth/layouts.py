@@ -57,7 +57,7 @@ class Layout:
     @property
     def filling(self) -> Callable[[int], Filling]:
         """What the table is filled with, by the number of rows."""
-        return lambda rows: Filling(TABLE, self.filled(rows), self.index)
+        return lambda rows: Filling(TABLE, self.filled(rows), self.index, self.is_appended)
 
     @property
     def create(self) -> str:

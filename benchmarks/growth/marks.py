@@ -73,13 +73,11 @@ def fill(servers: Servers, wanted: Sequence[Point], marks: Marks) -> Iterator[st
     """Make a filled database for each point, two at a time; yields a line about each."""
     # The largest first: two threads are through at about the same time.
     largest_first = sorted(wanted, key=lambda point: -point.marks)
-    for ordered in (True, False):
-        group = [point for point in largest_first if point.kind.ordered is ordered]
-        filling.fill_pages(servers.mariadb, ordered=ordered)
-        yield from _all_done(partial(_fill_rows, servers), group, "rows of")
-        # The index is by time: rows are appended to it whatever their ids are.
-        filling.fill_pages(servers.mariadb, ordered=True)
-        yield from _all_done(partial(_build_index, servers, marks), group, "index of")
+    filling.fill_pages(servers.mariadb, ordered=False)
+    yield from _all_done(partial(_fill_rows, servers), largest_first, "rows of")
+    # The index is by time: rows are appended to it whatever their ids are.
+    filling.fill_pages(servers.mariadb, ordered=True)
+    yield from _all_done(partial(_build_index, servers, marks), largest_first, "index of")
 
 
 def run(servers: Servers, wanted: Sequence[Point], marks: Marks, seed: int) -> Iterator[str]:
