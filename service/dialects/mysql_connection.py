@@ -16,6 +16,8 @@ from pymysql.constants import COMMAND
 from pymysql.err import MySQLError
 from pymysql.protocol import MysqlPacket
 
+from service.dialects.mysql_result import QuickResult
+
 # Both of the client's and of the server's capabilities.
 _CLIENT_MYSQL = 1
 # The third of the bits that MariaDB added.
@@ -57,7 +59,6 @@ class MySqlConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql is
 
     takes_bulk = False
     _logging_in = False
-    _result: Any
 
     async def exchange(
         self, commands: Sequence[Query | Bulk], heard: Callable[[], None]
@@ -91,13 +92,13 @@ class MySqlConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql is
         """The answer to a statement, or what went wrong with it."""
         refusal = await self._hear_prepared() if isinstance(command, Bulk) else None
         self._next_seq_id = number
+        result = QuickResult(self)
         try:
-            await self._read_query_result()
+            await result.read()
         except MySQLError as error:
             if self.closed:
                 raise
             return refusal or error
-        result, self._result = self._result, None
         return Heard(result.rows or (), result.affected_rows)
 
     async def _hear_prepared(self) -> MySQLError | None:

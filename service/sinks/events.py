@@ -26,10 +26,16 @@ Trace = tuple[object, ...]
 
 
 class Attempt:
-    """One run of a transaction: the marks and rows that it finds, and whether another run was turned back."""
+    """One run of a transaction: what it asks for, and which marks and rows it finds.
 
-    def __init__(self, *, again: bool) -> None:
+    A run that does not look marks up takes every id for new: if one is not, its mark's key turns the whole
+    transaction back, and the run `again` looks.
+    """
+
+    def __init__(self, *, again: bool, looks_up: bool) -> None:
         self.again = again
+        self.looks_up = looks_up
+        self.found_marks = False
         self.found: set[object] = set()
 
 
@@ -51,10 +57,10 @@ class EventTables:
         self._entities = entities
         self._now = now
 
-    def questions(self, events: Sequence[Event]) -> dict[str, Statement]:
+    def questions(self, events: Sequence[Event], attempt: Attempt) -> dict[str, Statement]:
         """By table: which ids have a mark, and how old the rows are that the events may change, locked."""
         questions = {}
-        if events:
+        if events and attempt.looks_up:
             questions[_MARKS] = self._find_marks(events)
         for name, own in _by_entity(events).items():
             questions[name] = self._lock_rows(self._entities[name], {event.entity_id for event in own})
@@ -73,6 +79,7 @@ class EventTables:
         known by the mark that their own record has left.
         """
         marks = _marks_in(answers)
+        attempt.found_marks = bool(marks)
         attempt.found.update(marks)
         checked = check([event for event in events if id(event) not in forced] if forced else events, marks)
         # By identity: the same event may stand in a batch twice, with another outcome each time.

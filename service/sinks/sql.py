@@ -115,6 +115,8 @@ class SqlSink:
         self._events = EventTables(database.dialect, entities, now)
         # None: not known yet, or there is none.
         self._max_packet_bytes: int | None = None
+        # Where the last transaction met events that were handled before.
+        self._meets_marks: set[Partition | None] = set()
 
     # ---------------------------------------------------------------- the transaction of a batch
 
@@ -124,7 +126,7 @@ class SqlSink:
         async def write(transaction: Transaction, attempt: Attempt) -> Written:
             return await self._write(transaction, work, lease, attempt)
 
-        return await self._past_rivals(work.events, write)
+        return await self._past_rivals(work.events, write, look_up=False)
 
     async def replay(self, work: Work, *, force: bool = False, dry_run: bool = False) -> Written:
         """Write `work` again, whoever owns its partition: without the fence, and without moving a position.
@@ -135,7 +137,7 @@ class SqlSink:
         """
 
         async def write(transaction: Transaction, attempt: Attempt) -> Written:
-            answers = await self._ask(transaction, self._questions(work))
+            answers = await self._ask(transaction, self._questions(work, attempt))
             forced = await self._handled_themselves(transaction, work.events) if force else ()
             written = await self._handle(transaction, work, answers, attempt, forced)
             if dry_run:
@@ -161,7 +163,7 @@ class SqlSink:
         async def write(transaction: Transaction, attempt: Attempt) -> Outcome:
             await hold(transaction)
             work = Work((event,), (), event.record.offset)
-            answers = await self._ask(transaction, self._questions(work))
+            answers = await self._ask(transaction, self._questions(work, attempt))
             decided = self._events.decide(work.events, answers, attempt)
             await transaction.write(*decided.statements)
             ((_, outcome),) = decided.written.outcomes
@@ -173,35 +175,52 @@ class SqlSink:
         return await self._past_rivals((event,), write)
 
     async def _past_rivals(
-        self, events: Sequence[Event], write: Callable[[Transaction, Attempt], Awaitable[Result]]
+        self,
+        events: Sequence[Event],
+        write: Callable[[Transaction, Attempt], Awaitable[Result]],
+        *,
+        look_up: bool = True,
     ) -> Result:
-        """Run a transaction; when a rival inserts the same mark or row first, run it again: it sees it then.
+        """Run a transaction; when a mark or row was there first, run it again: it looks for it then.
 
         `write` notes in its attempt which marks and rows are there. A rerun that fails the same way without
-        having found anything new is a permanent failure, never a loop.
+        having found anything new is a permanent failure, never a loop. Without `look_up` marks are looked up
+        only where the last transaction of the partition has met some.
         """
         await self._refuse_oversized(events)
+        partition = events[0].record.partition if events else None
         known: set[object] | None = None
         while True:
-            attempt = Attempt(again=known is not None)
+            again = known is not None
+            attempt = Attempt(again=again, looks_up=again or look_up or partition in self._meets_marks)
             try:
                 async with self._database.transaction() as transaction:
-                    return await write(transaction, attempt)
+                    result = await write(transaction, attempt)
             except DuplicateKey as rival:
                 if known is not None and attempt.found <= known:
                     raise PermanentError(str(rival), error_class="DuplicateKey") from rival
                 known = attempt.found
+            else:
+                self._note_marks(partition, attempt)
+                return result
+
+    def _note_marks(self, partition: Partition | None, attempt: Attempt) -> None:
+        """What the cache misses is new nearly always; where it is not, looking first costs less."""
+        if partition is not None and attempt.found_marks:
+            self._meets_marks.add(partition)
+        else:
+            self._meets_marks.discard(partition)
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
         """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""
-        asked = {_FENCE: self._advance(lease, work.end), **self._questions(work)}
+        asked = {_FENCE: self._advance(lease, work.end), **self._questions(work, attempt)}
         answers = await self._ask(transaction, asked)
         _require_fence(answers[_FENCE], lease)
         return await self._handle(transaction, work, answers, attempt)
 
-    def _questions(self, work: Work) -> dict[str, Statement]:
+    def _questions(self, work: Work, attempt: Attempt) -> dict[str, Statement]:
         """What has to be known before anything is written, by table; rows that may change are locked."""
-        questions = self._events.questions(work.events)
+        questions = self._events.questions(work.events, attempt)
         if work.events:
             questions[_LETTERS] = _open_letters(work.events)
         if ids := {letter.event_id for letter in work.letters if letter.event_id}:

@@ -36,10 +36,10 @@ class Cost:
 
 # What the database is asked for a batch, however large.
 COSTS = {
-    "new": Cost(statements=7, round_trips=3),
-    "there": Cost(statements=7, round_trips=3),
-    "orders": Cost(statements=8, round_trips=3),
-    "duplicates": Cost(statements=5, round_trips=2),
+    "new": Cost(statements=6, round_trips=3),
+    "there": Cost(statements=6, round_trips=3),
+    "orders": Cost(statements=7, round_trips=3),
+    "duplicates": Cost(statements=5, round_trips=2),  # behind a batch that has met some already
     "letters": Cost(statements=3, round_trips=3),
 }
 # What Redis is asked for a batch: which of its events it knows, and to remember them.
@@ -98,6 +98,8 @@ def _port(url: str) -> int:
 async def test_a_batch_costs_what_it_cost(counted: Counted, kind: str) -> None:
     """Statements and round trips to the database for 500 records, on one connection."""
     await counted.apply(_batch("there" if kind == "duplicates" else kind, counted.first, rows=0))
+    if kind == "duplicates":
+        await counted.apply(_batch(kind, counted.first, rows=0))
     statements: set[int] = set()
 
     async def apply() -> None:

@@ -39,6 +39,8 @@ _CREATE = (
     " moment DATETIME(6)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 )
 
+_READ = "SELECT id, text, octets, amount, moment FROM nasty_values ORDER BY id"
+
 # What means something to SQL, to JSON, to a format string or to none of them.
 QUOTES = ("'", '"', "`", "\\", "\\\\", "\\n", "\\u0041", "\\f")
 CONTROLS = ("\n", "\r", "\t", "\b", "\f", "\x1a", "\x7f", "\x01", "\x85", "\u2028")
@@ -93,7 +95,7 @@ def stored(connection: pymysql.Connection, statements: Sequence[tuple[str, Rows 
                 cursor.execute(sql)
             else:
                 cursor.executemany(sql, rows)
-        cursor.execute("SELECT id, text, octets, amount, moment FROM nasty_values ORDER BY id")
+        cursor.execute(_READ)
         found = cursor.fetchall()
         cursor.execute("DELETE FROM nasty_values")
     return found
@@ -113,15 +115,17 @@ def test_text_stores_what_binding_stores(
 
 
 @pytest.fixture(scope="module")
-def in_bulk(values_url: str) -> Iterator[Callable[[Rows], None]]:
-    """Writes rows as the service does, however few they are in bulk."""
+def in_bulk(values_url: str) -> Iterator[Callable[[Rows], Rows]]:
+    """Writes rows as the service does, however few they are in bulk, and reads them as it does."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mysql_run, "FEWEST_IN_BULK", 1)
         database = runner.run(opened(values_url))
 
-        async def write(rows: Rows) -> None:
+        async def write(rows: Rows) -> Rows:
             async with database.transaction() as transaction:
-                await transaction.write(inserting(rows))
+                written, read = await transaction.run(inserting(rows), Statement(_READ))
+                written.check()
+                return read.rows
 
         yield lambda rows: runner.run(write(rows))
         runner.run(database.close())
@@ -142,14 +146,14 @@ async def opened(url: str) -> Database:
 @example(rows=[("x" * 250, b"y" * 251, None, None), ("x" * 65_535, b"y" * 65_536, None, None)], times=1)
 def test_bulk_stores_what_it_was_given(
     connection: pymysql.Connection,
-    in_bulk: Callable[[Rows], None],
+    in_bulk: Callable[[Rows], Rows],
     rows: list[tuple[object, ...]],
     times: int,
 ) -> None:
     """Every value byte for byte and digit for digit: alone, in columns of equal values, at every length."""
     numbered = [(number, *row) for number, row in enumerate(rows * times)]
-    in_bulk(numbered)
-    assert stored(connection, []) == tuple(numbered)
+    read = in_bulk(numbered)
+    assert stored(connection, []) == tuple(read) == tuple(numbered)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -61,10 +61,10 @@ BUGS = (
     ),
     Bug(
         "insert-ignore-marks",
-        "The marks are written last, by INSERT IGNORE: concurrent copies are all applied.",
+        "The marks are written last, by INSERT IGNORE: copies are all applied.",
         "marks are a plain INSERT; a duplicate key runs the batch again",
         in_sink.insert_ignore_marks,
-        rivals.copies_at_once,
+        rivals.copy_elsewhere,
         "I7",
     ),
     Bug(

@@ -153,6 +153,7 @@ def ids_as_text(patch: pytest.MonkeyPatch) -> None:
         return Statement(query.format(given))
 
     patch.setattr(EventTables, "_find_marks", find)
+    patch.setattr(f"{_SQL}.Attempt", lambda *, again, looks_up: Attempt(again=again, looks_up=True))
 
 
 def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
@@ -164,7 +165,7 @@ def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
         orders = [_with_lines(event) for event in events if event.entity == "orders"]
         lines = ENTITIES["orders"].lines
         assert lines is not None
-        replaced = self._replace_lines(lines, orders, Attempt(again=True))
+        replaced = self._replace_lines(lines, orders, Attempt(again=True, looks_up=True))
         return Decided(written, [*statements, *replaced])
 
     patch.setattr(EventTables, "decide", and_lines)
@@ -196,7 +197,7 @@ def commit_after_a_lock_timeout(patch: pytest.MonkeyPatch) -> None:
         await self._refuse_oversized(work.events)
         async with self._database.transaction() as transaction:
             try:
-                return await self._write(transaction, work, lease, Attempt(again=False))
+                return await self._write(transaction, work, lease, Attempt(again=False, looks_up=True))
             except TemporaryError as error:
                 failure = error
                 transaction._answers.clear()
