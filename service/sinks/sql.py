@@ -269,13 +269,14 @@ class SqlSink:
         self, transaction: Transaction, marked: Sequence[Event], answers: Mapping[str, Answer]
     ) -> None:
         """Close the letters of records that have a mark now: the two never stand open together (I2)."""
-        if not marked:
+        letters = answers[_LETTERS].rows if marked else ()
+        if not letters:
             return
-        digests = {event.record.offset: event.record for event in marked}
+        records = {event.record.offset: event.record for event in marked}
         settled = [
             number
-            for number, offset, its_digest in answers[_LETTERS].rows
-            if offset in digests and digest(digests[offset]) == its_digest
+            for number, offset, its_digest in letters
+            if offset in records and digest(records[offset]) == its_digest
         ]
         if settled:
             still_open = and_(dead_letters.c.id.in_(settled), dead_letters.c.status.in_(OPEN_STATUSES))
