@@ -14,9 +14,9 @@ import click
 from service.app import start_policy
 from service.commands.ending import Failed
 from service.core.errors import Unavailable
-from service.core.types import LogRange, Partition
+from service.core.types import GroupOffset, LogRange, Partition, StoredPosition
 from service.database import Database
-from service.pipeline.claim import Halt, choose_start
+from service.pipeline.claim import Halt, StartPolicy, choose_start
 from service.pipeline.stretch import BelowLog, Stretch, plan, reached_offset
 from service.settings import KafkaSettings
 from service.sources.kafka_admin import KafkaAdmin
@@ -52,10 +52,13 @@ async def find_stretches(wish: Wish, standing: Standing, reader: KafkaRange) -> 
     or a partition is halted, `Unavailable`.
     """
     partitions = await _partitions(wish, standing.admin)
+    # In this order: the group goes on meanwhile, and must not be found beyond the log's end.
+    group = await standing.admin.group_offsets(partitions)
+    rows = await read_positions(standing.database, standing.kafka.group_id)
     logs = await standing.admin.log_ranges(partitions)
     if without := [str(each) for each in partitions if each not in logs]:
         raise Unavailable(f"no leader for {', '.join(without)}", part="kafka")
-    reached = await _reached(standing, logs)
+    reached = _reached(logs, group, rows, await standing.admin.cluster_id(), start_policy(standing.kafka))
     begins = await _offsets(wish.since, partitions, reader)
     ends = await _offsets(wish.until, partitions, reader)
     try:
@@ -96,11 +99,14 @@ def milliseconds(moment: datetime) -> int:
     return -(-since_epoch // timedelta(milliseconds=1))
 
 
-async def _reached(standing: Standing, logs: Mapping[Partition, LogRange]) -> dict[Partition, int]:
+def _reached(
+    logs: Mapping[Partition, LogRange],
+    group: Mapping[Partition, GroupOffset],
+    rows: Mapping[Partition, StoredPosition],
+    cluster_id: str,
+    policy: StartPolicy,
+) -> dict[Partition, int]:
     """How far the group has come in each partition. Raises `Failed` where it is halted."""
-    group = await standing.admin.group_offsets(logs)
-    rows = await read_positions(standing.database, standing.kafka.group_id)
-    cluster_id, policy = await standing.admin.cluster_id(), start_policy(standing.kafka)
     reached: dict[Partition, int] = {}
     for partition, log in logs.items():
         stored = rows.get(partition)

@@ -11,7 +11,7 @@ from service.core.types import Batch, Record
 class BatchLimits:
     """Bounds of a batch. Without a linger a lane takes what is there: one record or many."""
 
-    max_records: int = 2000
+    max_records: int = 1000
     max_bytes: int = 1024 * 1024
     linger_seconds: float = 0.0
 

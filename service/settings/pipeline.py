@@ -28,7 +28,7 @@ class BatchSettings(Group):
     """Batches"""
 
     max_records: Records = Field(
-        default=2000,
+        default=1000,
         ge=1,
         le=10_000,
         validation_alias="BATCH_MAX_RECORDS",

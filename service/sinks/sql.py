@@ -164,6 +164,7 @@ class SqlSink:
             await hold(transaction)
             work = Work((event,), (), event.record.offset)
             answers = await self._ask(transaction, self._questions(work, attempt))
+            _require_all(answers)
             decided = self._events.decide(work.events, answers, attempt)
             await transaction.write(*decided.statements)
             ((_, outcome),) = decided.written.outcomes
@@ -239,6 +240,7 @@ class SqlSink:
         forced: Collection[int] = (),
     ) -> Written:
         """Everything of a batch but its position."""
+        _require_all(answers)
         written, statements = self._events.decide(work.events, answers, attempt, forced)
         reused = [event for event, outcome in written.outcomes if outcome is Outcome.DEAD]
         letters = [*_without_mark(work.letters, answers), *map(reused_letter, reused)]
@@ -362,6 +364,12 @@ def _rewrite_nothing(table: Table) -> Update:
 
 def _delete_nothing(table: Table) -> Delete:
     return delete(table).where(false())
+
+
+def _require_all(answers: Mapping[str, Answer]) -> None:
+    """Raise the first failure: nothing may be written after one, for the transaction may be gone."""
+    for answer in answers.values():
+        answer.check()
 
 
 def _require_fence(moved: Answer, lease: Lease) -> None:

@@ -203,7 +203,9 @@ def test_everybody_knows_the_port() -> None:
     } == {named["name"]}
     assert [each["port"] for each in opened["ports"]] == [HTTP_PORT]
     assert str(published).endswith(f":{HTTP_PORT}")
-    assert f"upsertd:{HTTP_PORT}" in (CHECKOUT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    scraped = yaml.safe_load((CHECKOUT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    (discovery,) = scraped["scrape_configs"][0]["dns_sd_configs"]
+    assert (discovery["names"], discovery["port"]) == (["upsertd"], HTTP_PORT)
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import cast
 
 import pytest
 
 from service.__main__ import main
+from service.commands import replay_planning
 from service.commands.ending import DONE, INTERRUPTED, Failed
 from service.commands.replay import take
-from service.commands.replay_planning import milliseconds
+from service.commands.replay_planning import Standing, Wish, find_stretches, milliseconds
 from service.commands.replay_telling import Teller
 from service.core.errors import OffsetOutOfRange, Unavailable
-from service.core.types import Outcome, Partition
+from service.core.types import GroupOffset, LogRange, Outcome, Partition, StoredPosition
+from service.database import Database
 from service.pipeline.replay import Replayed
 from service.pipeline.stretch import Stretch
+from service.settings import KafkaSettings
+from service.sources.kafka_admin import KafkaAdmin
+from service.sources.kafka_range import KafkaRange
 
 FIRST, SECOND = Partition("orders", 0), Partition("orders", 1)
 STRETCHES = (Stretch(FIRST, 1000, 5000, "the end as of now"), Stretch(SECOND, 7, 7, "nothing: the log ends"))
@@ -78,6 +84,44 @@ def test_a_missing_setting_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: Capt
 def test_times_as_kafka_counts_them(moment: datetime, expected: int) -> None:
     """No record before the moment is meant."""
     assert milliseconds(moment) == expected
+
+
+# ---------------------------------------------------------------- planning
+
+
+class BusyKafka:
+    """A log that grows with each question, and a group that keeps up with it."""
+
+    def __init__(self) -> None:
+        self.end = 100
+
+    async def topic_partitions(self, _topic: str) -> tuple[Partition, ...]:
+        return (FIRST,)
+
+    async def group_offsets(self, _partitions: object) -> dict[Partition, GroupOffset]:
+        self.end += 5
+        return {FIRST: GroupOffset(self.end, ours=True)}
+
+    async def positions(self, _database: object, _group_id: str) -> dict[Partition, StoredPosition]:
+        self.end += 5
+        return {FIRST: StoredPosition(self.end, self.end, "claim", 1, "owner", "namespace", "cluster")}
+
+    async def log_ranges(self, _partitions: object) -> dict[Partition, LogRange]:
+        self.end += 5
+        return {FIRST: LogRange(0, self.end)}
+
+    async def cluster_id(self) -> str:
+        return "cluster"
+
+
+async def test_a_group_that_goes_on_meanwhile_is_not_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its position is read before the log's end: the other way round it might lie beyond it."""
+    busy = BusyKafka()
+    monkeypatch.setattr(replay_planning, "read_positions", busy.positions)
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    standing = Standing(settings, cast("KafkaAdmin", busy), cast("Database", None))
+    (stretch,) = await find_stretches(Wish("orders", None, 0, None), standing, cast("KafkaRange", None))
+    assert stretch.end == 110
 
 
 # ---------------------------------------------------------------- telling
