@@ -37,6 +37,7 @@ BENCHMARKS = {
     "benchmarks.growth": "the cost of an event as marks, partitions and replicas grow; a take-over",
     "benchmarks.shapes": "a replay storm, hot keys, large records; `all`: four minutes",
     "benchmarks.latency": "delay under rising load until it saturates, and in bursts",
+    "benchmarks.limits": "bytes and commits that bound the service beyond one machine; a minute and a half",
     "benchmarks.soak": "as long as you like: memory, connections and lag stay flat",
     "benchmarks.compare": "two commits by turns: the ratio of their costs; four minutes",
 }

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from benchmarks.load import ENTITIES
 from benchmarks.process import ConsumerProcess
@@ -68,22 +69,29 @@ class Upsertd:
 
     def counted(self) -> Counted:
         """Scrape `/metrics`."""
+        samples = self._samples()
+        return Counted(
+            applied=_sum(samples, "upsertd_events_total", outcome="applied"),
+            duplicates=_sum(samples, "upsertd_events_total", outcome="duplicate"),
+            dead=_sum(samples, "upsertd_events_total", outcome="dead"),
+            cache_hits=_sum(samples, "upsertd_cache_lookups_total", result="hit"),
+            batches=_sum(samples, "upsertd_batch_seconds_count"),
+            statements=_sum(samples, "upsertd_db_statements_total"),
+        )
+
+    def total(self, name: str, **labels: str) -> float:
+        """Scrape one of `/metrics`, the sum over the labels that are not given."""
+        return _sum(self._samples(), name, **labels)
+
+    def _samples(self) -> Sequence[Sample]:
         url = f"http://127.0.0.1:{self._port}/metrics"
         text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
-        def total(name: str, **labels: str) -> float:
-            wanted = labels.items()
-            return sum(each.value for each in samples if each.name == name and wanted <= each.labels.items())
 
-        return Counted(
-            applied=total("upsertd_events_total", outcome="applied"),
-            duplicates=total("upsertd_events_total", outcome="duplicate"),
-            dead=total("upsertd_events_total", outcome="dead"),
-            cache_hits=total("upsertd_cache_lookups_total", result="hit"),
-            batches=total("upsertd_batch_seconds_count"),
-            statements=total("upsertd_db_statements_total"),
-        )
+def _sum(samples: Sequence[Sample], name: str, **labels: str) -> float:
+    wanted = labels.items()
+    return sum(each.value for each in samples if each.name == name and wanted <= each.labels.items())
 
 
 class Naive:

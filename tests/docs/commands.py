@@ -38,6 +38,13 @@ RUN_ELSEWHERE = {
     ),
     r"docker build .*": "tests/container/build.py",
     r"docker compose (-f docker-compose\.redis\.yml )?(up|ps|exec|stop|down).*": "tests/container/compose.py",
+    r"UPSERTD_PUBLISHED_PORT=\S+ docker compose up .*": (
+        "tests/operations/test_systemd.py::test_compose_can_run_several"
+    ),
+    r"sudo .*": "tests/operations/test_systemd.py::TestPage::test_it_installs_what_the_unit_names",
+    r"for port in .*": (
+        "tests/operations/test_systemd.py::TestPage::test_it_starts_asks_and_scrapes_the_same_processes"
+    ),
     r"docker exec upsertd-redis redis-cli .*": "tests/container/compose.py",
     r"kubectl .*": "tests/unit/test_manifests.py::test_the_manifests_fit_kubernetes",
 }
