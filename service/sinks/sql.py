@@ -201,6 +201,10 @@ class SqlSink:
                 if known is not None and attempt.found <= known:
                     raise PermanentError(str(rival), error_class="DuplicateKey") from rival
                 known = attempt.found
+            except PermanentError:
+                if attempt.looks_up:
+                    raise
+                look_up = True  # before a record is blamed: a copy is a duplicate, whatever its body says
             else:
                 self._note_marks(partition, attempt)
                 return result

@@ -342,6 +342,15 @@ class TestNoProgress:
         assert SECRET not in str(raised.value)
         assert time.monotonic() - started < 5
 
+    async def test_a_copy_is_a_duplicate_though_the_server_refuses_its_body(
+        self, own_world: SqlWorld
+    ) -> None:
+        """Nobody has looked for its mark when the row is refused: that comes before anybody is blamed."""
+        await execute(own_world, "ALTER TABLE customers ADD CONSTRAINT ck_name CHECK (name <> 'refused')")
+        _, held = await write(own_world, await claimed(own_world), event(0, 1, event_id=b"a", name="good"))
+        copy = event(1, 1, event_id=b"a", version=9, name="refused")
+        assert (await write(own_world, held, copy))[0] == [Outcome.DUPLICATE]
+
     @pytest.mark.parametrize("there", [False, True], ids=["insert", "update"])
     async def test_only_the_culprit_dies_of_it(self, own_world: SqlWorld, there: bool) -> None:
         """Whether its row is new or not; the row that has the value stays as it is."""
