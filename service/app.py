@@ -173,6 +173,7 @@ class Service:
             owner=self._owner,
             policy=start_policy(settings.kafka),
             limits=batch_limits(settings.batch),
+            lanes=lambda: len(self.consumer.lanes),
         )
 
     def _returns(self) -> dict[str, Return]:

@@ -11,10 +11,12 @@ lane has one batch in flight; the source fetches the next one meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, Unavailable
 from service.core.ports import Source
 from service.core.types import OPERATOR, Batch, GroupOffset, Lease, Partition, Work
-from service.pipeline.batching import BatchLimits, fitting_records, size_bytes, within_bytes
+from service.pipeline.batching import BatchLimits, parted, size_bytes
 from service.pipeline.claim import ALARMS, Halt, Start, StartPolicy, choose_start, claimed_position
 from service.pipeline.flood import Flooded
 from service.pipeline.patience import Drained, Patience
@@ -40,8 +42,16 @@ class ClaimLost(Exception):
     """The row is not ours any more, or not what we knew: claim it again."""
 
 
+def alone() -> int:
+    """The number of lanes where there is no other one."""
+    return 1
+
+
 class Lane(Patience):
-    """One partition from claim to drain; `position` is where it is in memory, at or ahead of SQL."""
+    """One partition from claim to drain; `position` is where it is in memory, at or ahead of SQL.
+
+    `lanes` tells how many lanes there are: they share what one process may have in hand.
+    """
 
     def __init__(
         self,
@@ -52,6 +62,7 @@ class Lane(Patience):
         owner: str,
         policy: StartPolicy,
         limits: BatchLimits,
+        lanes: Callable[[], int] = alone,
     ) -> None:
         super().__init__(partition, route.observe)
         self.position = -1
@@ -60,7 +71,9 @@ class Lane(Patience):
         self._owner = owner
         self._policy = policy
         self._limits = limits
-        self._next_records = limits.max_records
+        self._lanes = lanes
+        # How many records of the size of the last ones make a batch.
+        self._fitting_records = limits.max_bytes
         self._settled_at = self._checked_at = self._commit_from = self.moved_at
         self._committed = self._fetched = -1
 
@@ -178,24 +191,23 @@ class Lane(Patience):
 
     async def _next_batch(self) -> Batch:
         """What is there now, or the first thing to come; with a linger, what comes until it is over."""
-        batch = await self._fetch(FETCH_WAIT_SECONDS)
+        most = min(self._fitting_records, self._limits.shared_by(self._lanes()).max_records)
+        batch = await self._fetch(FETCH_WAIT_SECONDS, most)
         over = self._loop_time() + self._limits.linger_seconds
         while batch.records and not self._draining:
-            room = self._next_records - len(batch.records)
+            room = most - len(batch.records)
             remaining = over - self._loop_time()
             if room <= 0 or remaining <= 0 or size_bytes(batch) >= self._limits.max_bytes:
                 break
             more = await self._fetch(remaining, room)
             batch = Batch(batch.records + more.records, more.end)
-        self._next_records = fitting_records(batch, self._limits)
         return batch
 
-    async def _fetch(self, wait_seconds: float, max_records: int | None = None) -> Batch:
+    async def _fetch(self, wait_seconds: float, max_records: int) -> Batch:
         async def fetch() -> Batch:
             batch = Batch((), self._fetched)  # what there is when a drain cuts the wait short
             async with self._interruptible():
-                records = max_records or self._next_records
-                batch = await self._source.fetch(self.partition, records, wait_seconds)
+                batch = await self._source.fetch(self.partition, max_records, wait_seconds)
             return batch  # noqa: RET504 - a wait that was cut short does not come to the line above
 
         batch = await self._patiently("fetch", fetch)
@@ -206,7 +218,8 @@ class Lane(Patience):
         """Process what was fetched, each batch of it however often it takes."""
         if fetched.end <= self.position:
             return lease
-        for batch in within_bytes(fetched, self._limits.max_bytes):
+        parts, self._fitting_records = parted(fetched, self._limits.max_bytes)
+        for batch in parts:
             try:
                 lease = await self._process(batch, lease)
             except (FenceLost, Flooded) as reason:

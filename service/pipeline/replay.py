@@ -17,7 +17,7 @@ from typing import Protocol
 from service.core.errors import TemporaryError, Unavailable
 from service.core.ports import Decode
 from service.core.types import Batch, Lease, Outcome, Partition, Work, Written
-from service.pipeline.batching import BatchLimits, fitting_records, within_bytes
+from service.pipeline.batching import BatchLimits, parted
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.process import decode_all
 from service.pipeline.retry import RetryPolicy, jittered_delays
@@ -168,8 +168,9 @@ class Replay:
         """Read a batch and take it to its outcomes; raises what reader and sink raise."""
         batch = _below(replayed.stretch.end, await self._fetch(replayed))
         limits = self._route.limits
-        self._max_records = fitting_records(batch, limits)
-        for part in within_bytes(batch, limits.max_bytes):
+        parts, fitting_records = parted(batch, limits.max_bytes)
+        self._max_records = min(fitting_records, limits.max_records)
+        for part in parts:
             if part.records:
                 await self._apply(part, replayed)
             replayed.position = part.end

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from service.core.errors import Unavailable, UpsertdError
+from service.stores.fair_timeout import fair_timeout
 
 
 class CommandRefused(UpsertdError):
@@ -57,7 +58,7 @@ def connection_pool(
 async def round_trip(
     pool: BlockingConnectionPool, command: tuple[bytes, ...], deadline_seconds: float
 ) -> object:
-    """Send one command and return its reply, all within `deadline_seconds`.
+    """Send one command and return its reply, all within `deadline_seconds`, see `fair_timeout`.
 
     The deadline covers the wait for a connection, connecting, authenticating, sending and reading, which
     would add up otherwise. Raises `CommandRefused` when Redis answers with an error, `Unavailable` when
@@ -85,7 +86,7 @@ async def _exchange(
 ) -> object:
     connection: Connection | None = None
     try:
-        async with asyncio.timeout(deadline_seconds):
+        async with fair_timeout(deadline_seconds):
             connection = await _checkout(pool)
             # hiredis packs in C: redis-py's own packer was a quarter of the client's time.
             packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub says a tuple of one

@@ -340,6 +340,21 @@ class TestSlowness:
             assert await elapsed_seconds(it.hit(B)) < DEADLINE_SECONDS + SLACK_SECONDS
             assert await it.hit(A)
 
+    async def test_a_busy_loop_is_not_a_slow_redis(self, server: Redis) -> None:
+        """Work of other lanes that takes longer than the deadline, again and again, is not Redis' fault."""
+
+        async def work() -> None:
+            while True:
+                time.sleep(1.5 * DEADLINE_SECONDS)  # noqa: ASYNC251 - what decoding a large batch is to the loop
+                await asyncio.sleep(0)
+
+        async with watched(server.url) as it:
+            await it.remember(A)
+            busy = asyncio.create_task(work())
+            assert [await it.hit() for _ in range(3)] == [True] * 3
+            busy.cancel()
+            assert it.breaker == []
+
     async def test_many_lanes_share_few_connections(self, server: Redis) -> None:
         """Lanes wait for a connection instead of failing."""
         async with watched(server.url, deadline_seconds=20, max_connections=2) as it:

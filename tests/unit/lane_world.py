@@ -83,6 +83,7 @@ class World:
         self.metrics = Metrics("test", ["customers"])
         self.flood = FloodGuard()
         self.works: list[Work] = []
+        self.lanes = 1
         self.fault: Callable[[Work], None] = lambda _: None
         self._tasks: list[asyncio.Task[None]] = []
         self._produced = 0
@@ -115,6 +116,7 @@ class World:
             owner="host:1",
             policy=policy or StartPolicy(),
             limits=limits or BatchLimits(),
+            lanes=lambda: self.lanes,
         )
 
     async def start(

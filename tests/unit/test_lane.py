@@ -28,7 +28,7 @@ from service.core.types import (
     Work,
     Written,
 )
-from service.pipeline.batching import BatchLimits, fitting_records, within_bytes
+from service.pipeline.batching import IN_HAND_RECORDS, BatchLimits, parted
 from service.pipeline.claim import StartPolicy
 from service.pipeline.partition import (
     CLAIM_AGAIN_SECONDS,
@@ -929,6 +929,18 @@ class TestBatches:
         await moments()
         assert [len(work.events) for work in world.works] == [5, 5, 2]
 
+    async def test_many_lanes_take_small_batches(self, world: World) -> None:
+        """How many there are counts when a batch is fetched, not when the lane began."""
+        world.produce_numbered(1000)
+        world.lanes = 1000
+        await world.start(limits=BatchLimits(max_records=600))
+        await moments()
+        world.lanes = 1
+        await moments(2)  # until the fetch that is under way has ended
+        world.produce_numbered(600)
+        await moments()
+        assert [len(work.events) for work in world.works] == [250, 250, 250, 250, 600]
+
     async def test_without_a_linger_nothing_waits(self, world: World, looptime: float) -> None:
         """Each record is a batch of its own when they come one by one."""
         await world.start()
@@ -1058,7 +1070,7 @@ class TestSizes:
     def test_parts_are_consecutive_and_end_where_the_next_begins(self) -> None:
         """The last one ends where the batch ended, markers and all."""
         batch = Batch(tuple(record(offset, b"x" * 9) for offset in (3, 5, 6, 9)), 12)
-        parts = within_bytes(batch, 20)
+        parts = parted(batch, 20).parts
         assert [[each.offset for each in part.records] for part in parts] == [[3, 5], [6, 9]]
         assert [part.end for part in parts] == [6, 12]
 
@@ -1066,22 +1078,28 @@ class TestSizes:
     def test_a_record_is_never_cut(self, max_bytes: int) -> None:
         """Each stands alone when two do not fit."""
         batch = Batch(tuple(record(offset, b"x" * 9) for offset in range(3)), 3)
-        assert [part.end for part in within_bytes(batch, max_bytes)] == [1, 2, 3]
+        assert [part.end for part in parted(batch, max_bytes).parts] == [1, 2, 3]
 
     def test_a_batch_without_records_is_one_part(self) -> None:
         """Its end counts."""
-        assert within_bytes(Batch((), 7), 10) == [Batch((), 7)]
+        assert parted(Batch((), 7), 10).parts == [Batch((), 7)]
 
     @pytest.mark.parametrize(
         ("value_bytes", "expected"),
         [
             pytest.param(98, 10, id="as-many-as-fit"),
-            pytest.param(9, 100, id="never-more-than-the-bound"),
             pytest.param(5000, 1, id="at-least-one"),
         ],
     )
     def test_the_next_fetch_asks_for_what_fits(self, value_bytes: int, expected: int) -> None:
         """By the mean size of the last batch."""
         batch = Batch((record(0, b"x" * value_bytes, key=None),), 1)
-        assert fitting_records(batch, BatchLimits(max_records=100, max_bytes=1000)) == expected
-        assert fitting_records(Batch((), 1), BatchLimits(max_records=100, max_bytes=1000)) == 100
+        assert parted(batch, 1000).fitting_records == expected
+
+    @pytest.mark.parametrize("lanes", [0, 1, 3, 4, 9, 30, 200])
+    def test_lanes_share_what_a_process_has_in_hand(self, lanes: int) -> None:
+        """Small batches for many, but never so small that only round trips count; an operator's bound holds."""
+        share = BatchLimits(max_records=2500).shared_by(lanes).max_records
+        assert share == 250 or share * lanes <= IN_HAND_RECORDS
+        assert share == 2500 or lanes > 3
+        assert BatchLimits(max_records=7).shared_by(lanes).max_records == 7
