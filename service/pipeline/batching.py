@@ -9,7 +9,7 @@ from service.core.types import Batch, Record
 
 # What the lanes of a process have in hand together: few large batches, or many small ones. With more the loop
 # is away from Kafka, Redis and the probes for too long, and memory grows with the number of partitions.
-IN_HAND_RECORDS = 7500
+IN_HAND_RECORDS = 10_000
 # Below this the round trips of a transaction cost more than its records.
 FEWEST_RECORDS = 250
 

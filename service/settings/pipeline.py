@@ -33,7 +33,7 @@ class BatchSettings(Group):
         le=10_000,
         validation_alias="BATCH_MAX_RECORDS",
         description="How many records one transaction takes at most; fewer where a process has more than "
-        "three partitions, down to 250, so that its lanes have no more than 7,500 in hand together.",
+        "four partitions, down to 250, so that its lanes have no more than 10,000 in hand together.",
     )
     max_bytes: Bytes = Field(
         default=1_048_576,

@@ -8,6 +8,7 @@ import pytest
 
 from service.stores.fair_timeout import fair_timeout
 
+
 @pytest.mark.looptime
 async def test_silence_is_a_timeout(looptime: float) -> None:
     """After just so long."""

@@ -78,7 +78,7 @@ def test_defaults(environment: pytest.MonkeyPatch) -> None:
     assert settings.redis.connection_url is None
     assert settings.redis.ttl("orders") == 300
     assert (settings.batch.max_records, settings.batch.max_bytes, settings.batch.linger_ms) == (
-        1000,
+        2500,
         1 << 20,
         0,
     )
