@@ -25,7 +25,8 @@ _NULL = Raw(b"null")
 class Field:
     """One payload field. It is nullable unless it has a default.
 
-    `json_type` is a type that takes no more than `read` does, and the same way; `Raw` stands for none.
+    `json_type` is a type that takes no more than `read` does, and the same way, once `finish` has made the
+    SQL value of what is not null; `Raw` stands for no such type.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Field:
     read: Callable[[Raw], object]
     json_type: Any = Raw
     default: str | None = None
+    finish: Callable[[Any], object] | None = None
     holds_json: bool = False
 
     def parse(self, raw: Raw) -> object:
@@ -76,7 +78,8 @@ def json_text(name: str) -> Field:
 
 def decimal(name: str) -> Field:
     """An amount with 14 digits before and four after the point."""
-    return Field(name, sql_types.exact_decimal, values.exact_decimal)
+    # Any: with it a float's digits come as they are, where Decimal would take strings that no number is like.
+    return Field(name, sql_types.exact_decimal, values.exact_decimal, Any, finish=values.amount)
 
 
 def integer(name: str) -> Field:
@@ -91,12 +94,12 @@ def reference(name: str) -> Field:
 
 def currency(name: str) -> Field:
     """A currency of ISO 4217."""
-    return Field(name, partial(CHAR, 3), values.currency)
+    return Field(name, partial(CHAR, 3), values.currency, values.Currency)
 
 
 def timestamp(name: str) -> Field:
     """A moment, in UTC with microseconds."""
-    return Field(name, sql_types.moment, values.moment)
+    return Field(name, sql_types.moment, values.moment, str, finish=values.moment_in)
 
 
 def violation(message: str) -> PermanentError:

@@ -7,7 +7,7 @@ which says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
@@ -28,16 +28,14 @@ class TypedPayload:
         self.type: type[Struct] = defstruct(
             f"{entity.name}_payload", members, forbid_unknown_fields=True, gc=False
         )
-        self._raw = _raw(entity.fields)
+        self._finish = _finishes(entity.fields)
 
     def read(self, payload: Struct) -> Payload:
-        """The payload; raises `PermanentError` where a value does not fit."""
+        """The payload; raises `PermanentError` or `InvalidValue` where a value does not fit."""
         columns = asdict(payload)
         if UNSET in columns.values():
             columns = {name: value for name, value in columns.items() if value is not UNSET}
-        for each in self._raw:
-            if each.name in columns:
-                columns[each.name] = each.parse(columns[each.name])
+        _finish(columns, self._finish)
         lines = columns.pop(LINES, None)
         if self._lines is None or lines is None:
             return Payload(columns, None, 0)
@@ -53,10 +51,10 @@ class TypedLines:
         line = defstruct(f"{lines.name}_line", members, forbid_unknown_fields=True, gc=False)
         self.types: Any = list[line]  # type: ignore[valid-type]  # a type that is made here
         self._key = lines.key.name
-        self._raw = _raw(lines.fields)
+        self._finish = _finishes(lines.fields)
 
     def read(self, lines: Sequence[Struct]) -> tuple[Mapping[str, object], ...]:
-        """All lines, each with every column; raises `PermanentError` where one does not fit."""
+        """All lines, each with every column; raises as `TypedPayload.read` does."""
         read = tuple(map(self._line, lines))
         if len({line[self._key] for line in read}) < len(read):
             raise violation(f"{LINES}: a {self._key} stands twice")
@@ -64,9 +62,7 @@ class TypedLines:
 
     def _line(self, line: Struct) -> Mapping[str, object]:
         columns = asdict(line)
-        for each in self._raw:
-            if columns[each.name] is not None:
-                columns[each.name] = each.parse(columns[each.name])
+        _finish(columns, self._finish)
         return columns
 
 
@@ -74,6 +70,14 @@ def _type_of(field: Field) -> Any:
     return field.json_type if field.default is not None or field.json_type is Raw else field.json_type | None
 
 
-def _raw(fields: Sequence[Field]) -> tuple[Field, ...]:
-    """The fields whose text Python reads: their type says nothing of it."""
-    return tuple(each for each in fields if each.json_type is Raw)
+def _finishes(fields: Sequence[Field]) -> tuple[tuple[str, Callable[[Any], object]], ...]:
+    """What Python makes the values of which fields: their type does not say all of it."""
+    parse = [(each.name, each.parse) for each in fields if each.json_type is Raw]
+    return (*parse, *((each.name, each.finish) for each in fields if each.finish))
+
+
+def _finish(columns: dict[str, Any], finishes: Iterable[tuple[str, Callable[[Any], object]]]) -> None:
+    for name, finish in finishes:
+        value = columns.get(name)
+        if value is not None:
+            columns[name] = finish(value)

@@ -27,6 +27,7 @@ T = TypeVar("T")
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Version = Annotated[int, Meta(ge=0, le=MAX_ID)]
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z")]
 
 _STRING = Decoder(str)
 _INT32: Decoder[int] = Decoder(Int32)
@@ -35,8 +36,6 @@ _ID: Decoder[int] = Decoder(Id)
 
 _DIGITS = re.compile(r"0*+([0-9]{1,19})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
-# What DECIMAL(18,4) holds, on the face of it.
-_USUAL_AMOUNT = re.compile(r"-?[0-9]{1,14}(?:\.[0-9]{1,4})?", re.ASCII)
 # A string that never ends goes to the end: looking for its end from each of its quotes would take for ever.
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -48,6 +47,7 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 
+_TOO_LARGE = "has more than 14 digits before the point"
 _FOUR_DECIMALS = Decimal("0.0001")
 # There is a negative one too.
 _ZERO = Decimal("0.0000")
@@ -152,19 +152,29 @@ def identifier_in(text: str) -> int:
 def exact_decimal(raw: Raw) -> Decimal:
     """A JSON number, or a string that is written like one, that DECIMAL(18,4) holds without rounding."""
     text = str(raw, "utf-8")
-    if _USUAL_AMOUNT.fullmatch(text):
-        return Decimal(text).quantize(_FOUR_DECIMALS) or _ZERO
-    if text.startswith('"'):
-        text = string(raw)
-    if not _NUMBER.fullmatch(text):
-        raise InvalidValue("is not a decimal number")
+    return amount(string(raw) if text.startswith('"') else text)
+
+
+def amount(value: object) -> Decimal:
+    """The same for a decoded value: a float as the `Decimal` of its digits, or as their text."""
+    number = value if isinstance(value, Decimal) else _number(value)
     try:
-        value = Decimal(text).quantize(_FOUR_DECIMALS, context=_DECIMAL_18_4)
+        return number.quantize(_FOUR_DECIMALS, None, _DECIMAL_18_4) or _ZERO
     except Inexact:
         raise InvalidValue("has more than four decimals") from None
     except DecimalException:
-        raise InvalidValue("has more than 14 digits before the point") from None
-    return value or _ZERO
+        raise InvalidValue(_TOO_LARGE) from None
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        raise InvalidValue("is not a decimal number")
+    try:
+        return Decimal(value)
+    except DecimalException:  # an exponent that no Decimal has
+        raise InvalidValue(_TOO_LARGE) from None
 
 
 def currency(raw: Raw) -> str:

@@ -8,6 +8,7 @@ test holds the two against each other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, DecimalException
 from typing import Protocol
 
 from msgspec import MsgspecError, Raw, Struct, defstruct
@@ -21,6 +22,14 @@ from service.entities.typed import TypedPayload
 from service.formats import event_ids, json_object
 from service.formats.kafka_facts import is_mismatch, kafka_time
 
+_DECLINED = (
+    MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+    DecimalException,
+    PermanentError,
+    values.InvalidValue,
+)
 _NO_PAYLOAD = Payload({}, None, 0)
 
 
@@ -39,7 +48,7 @@ class Envelope(Protocol):
 def reader(entity: Entity) -> Callable[[Record, bytes], Event | None]:
     """The quick way from a record and its value to the event; None for what it declines."""
     payload = TypedPayload(entity)
-    decoder: Decoder[Envelope] = Decoder(_envelope(entity, payload.type))
+    decoder: Decoder[Envelope] = Decoder(_envelope(entity, payload.type), float_hook=Decimal)
     types = (f"{entity.singular}.", f"{entity.name}.")
 
     def read(record: Record, value: bytes) -> Event | None:
@@ -52,7 +61,7 @@ def reader(entity: Entity) -> Callable[[Record, bytes], Event | None]:
             if _may_be_deep(value) and values.is_deeper(value.decode(), json_object.MAX_LEVELS):
                 return None  # in what nobody reads: the source, the data of a delete, the first of two
             return _event(entity, record, envelope, payload)
-        except (MsgspecError, UnicodeDecodeError, RecursionError, PermanentError, values.InvalidValue):
+        except _DECLINED:
             return None
 
     return read

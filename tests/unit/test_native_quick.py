@@ -23,6 +23,8 @@ CAREFUL = {name: careful_reader(entity) for name, entity in ENTITIES.items()}
 # Values that fit, values at the edge of fitting, values of other types.
 NUMBERS = (0, 1, 7, -1, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 1.0, 1.5, 0.0001, 12345678901234.5678)
 TEXTS = ("", "1", "0007", "a" * 32, "a" * 33, "EUR", "eur", "é\U0001f600", "a\u0000b", "12.3400", "1e3")
+# What Python takes for numbers, texts that end where no pattern's `$` would, and an exponent without end.
+NEARLY = ("1_0", " 1", "1\n", "NaN", "-Infinity", "\u0661", "EUR\n", "\u0415UR", "1e9999999999999999999")
 TIMES = (
     "2026-01-01T00:00:00Z",
     "2026-01-01t00:00:00.123456789z",
@@ -37,7 +39,7 @@ TIMES = (
 )
 WORDS = ("customer.changed", "orders.x", "product", "x.y", "create", "update", "delete", "kafka:1")
 OTHERS: tuple[object, ...] = (None, True, {}, [], {"a": [1, {"b": None}]}, [{"line_no": 1}])
-VALUES: st.SearchStrategy[object] = st.sampled_from((*NUMBERS, *TEXTS, *TIMES, *WORDS, *OTHERS))
+VALUES: st.SearchStrategy[object] = st.sampled_from((*NUMBERS, *TEXTS, *NEARLY, *TIMES, *WORDS, *OTHERS))
 Document = dict[str, object]
 
 
@@ -122,6 +124,26 @@ def test_the_usual_spelling_is_read_quickly(name: str) -> None:
     """Or nobody would notice that all is read carefully."""
     one = record(json.dumps(usual(name)).encode(), b"7")
     assert QUICK[name](one, one.value or b"") is not None
+
+
+AMOUNTS = (
+    *("0", "-0", "-0.0", "1E2", "1e-4", "1e-5", "12345678901234.5678", "123456789012345", "0.00001"),
+    *("1e9999999999999999999", "-1e-9999999999999999999", "9" * 30, "9" * 5000, "0." + "1" * 5000, "true"),
+    *(
+        f'"{text}"'
+        for text in ("1.50", "-0", "1E2", "", "1_0", " 1", "1 ", "+1", ".5", "5.", "NaN", "Infinity")
+    ),
+    *('"\\u0031"', '"\u0661"', '"1e9999999999999999999"', "[1.5]", '{"a": 1.5}', "null"),
+)
+
+
+@pytest.mark.parametrize("amount", AMOUNTS)
+def test_an_amount_is_read_digit_by_digit_or_declined(amount: str) -> None:
+    """In every way to write one, and in some that only Python knows."""
+    data = f'{{"total": {amount}, "lines": [{{"line_no": 1, "quantity": {amount}}}]}}'
+    one = record(f'{{"operation": "update", "entity_id": 7, "data": {data}}}'.encode(), b"7")
+    quick = QUICK["orders"](one, one.value or b"")
+    assert quick is None or repr(quick) == repr(careful("orders", one))
 
 
 @pytest.mark.parametrize("name", sorted(ENTITIES))
