@@ -12,21 +12,31 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from redis.asyncio import BlockingConnectionPool
 
 from service.core.errors import Unavailable
 from service.core.types import Event, Lease
 from service.stores.circuit_breaker import CircuitBreaker, ignore_change
-from service.stores.redis_client import CommandRefused, close_pool, connection_pool, round_trip
+from service.stores.redis_client import (
+    Command,
+    CommandRefused,
+    close_pool,
+    connection_pool,
+    round_trip,
+    send_all,
+)
 
 KEY_PREFIX = b"processed:event:"
 
-# One command and one reply for a batch: a pipeline of SETs costs the client six times as much.
-_SET_ALL = b"for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
-
 # Only where the key is there, which it never is: an event id has at least one byte. A Redis that is full, or
 # somebody's replica, answers a PING, but refuses this as it refuses entries.
-_WRITE_NOTHING = (b"SET", KEY_PREFIX, b"", b"XX")
+_WRITE_NOTHING: Command = (b"SET", KEY_PREFIX, b"", b"XX")
+
+Sent = TypeVar("Sent")
+Reply = TypeVar("Reply")
 
 OnLookup = Callable[[int, int, int], None]
 """Told of each lookup how many ids were hits, misses and errors (could not be looked up)."""
@@ -67,7 +77,7 @@ class RedisProcessedCache:
         """The ids of `events` that count as a hit under `lease`; none when Redis does not answer."""
         if not events:
             return frozenset()
-        values = await self._ask(b"MGET", *(_key(event) for event in events))
+        values = await self._ask(round_trip, (b"MGET", *(_key(event) for event in events)))
         if not isinstance(values, list) or len(values) != len(events):
             self._on_lookup(0, 0, len(events))
             return frozenset()
@@ -79,14 +89,14 @@ class RedisProcessedCache:
     async def remember(self, events: Sequence[Event], lease: Lease) -> None:
         """Store `events`, which SQL has marked, for their time to live; a failure is a miss later on."""
         for ttl_seconds, entries in self._entries_by_ttl(events, lease).items():
-            keys = map(_key, entries)
-            values = _values(entries, lease)
-            await self._ask(b"EVAL", _SET_ALL, b"%d" % len(entries), *keys, b"%d" % ttl_seconds, *values)
+            life = b"%d" % ttl_seconds
+            keyed = zip(map(_key, entries), _values(entries, lease), strict=True)
+            await self._ask(send_all, [(b"SET", key, value, b"EX", life) for key, value in keyed])
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless Redis would take an entry; asks it whatever the breaker says."""
         try:
-            await round_trip(self._pool, _WRITE_NOTHING, self._deadline_seconds)
+            await send_all(self._pool, [_WRITE_NOTHING, _WRITE_NOTHING], self._deadline_seconds)
         except CommandRefused as refusal:
             raise Unavailable(str(refusal), part="redis") from refusal
 
@@ -94,13 +104,15 @@ class RedisProcessedCache:
         """Close every connection; never raises."""
         await close_pool(self._pool, self._deadline_seconds)
 
-    async def _ask(self, *command: bytes) -> object:
+    async def _ask(
+        self, send: Callable[[BlockingConnectionPool, Sent, float], Awaitable[Reply]], what: Sent
+    ) -> Reply | None:
         """Return the reply, or None when the breaker is open or Redis does not serve the command."""
         permit = self._breaker.admit()
         if permit is None:
             return None
         try:
-            reply = await round_trip(self._pool, command, self._deadline_seconds)
+            reply = await send(self._pool, what, self._deadline_seconds)
         except CommandRefused:
             # Full or read-only: answered at once, and the other command may well be served. No verdict.
             return None

@@ -283,6 +283,35 @@ class TestRefusals:
             assert not await it.hit(B)
             assert it.breaker == []
 
+    async def test_a_server_that_cannot_be_silenced_confuses_nobody(
+        self, server: Redis, operator: redis.Redis
+    ) -> None:
+        """It answers more than it was asked for; none of that is taken for the answer to a later question."""
+        operator.acl_setuser("talker", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-client"])
+        async with watched(server.url.replace("//", "//talker:@"), max_connections=1) as it:
+            for _ in range(5):
+                await it.remember(A, event(b"c"), event(b"d"))
+                assert not await it.hit(B)
+                assert it.lookups[-1] == (0, 1, 0)
+            assert it.breaker == []
+            with pytest.raises(Unavailable, match="NoPermission"):
+                await it.cache.ping()
+
+    async def test_a_connection_that_is_out_of_step_is_given_up(self) -> None:
+        """Though nothing is left on it to be read yet: what comes next would be too late."""
+        connections = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            while await reader.read(65536):
+                writer.write(b"+OK\r\n+OK\r\n+OK\r\n")
+
+        async with listening(serve) as port, watched(f"redis://127.0.0.1:{port}", max_connections=1) as it:
+            await it.remember(A)
+            await it.remember(A)
+            assert connections == 2
+
     @pytest.mark.parametrize("login", [":wrong-secret@", "nobody:wrong-secret@", ""])
     async def test_a_wrong_password_opens_the_breaker(
         self, server: Redis, operator: redis.Redis, login: str

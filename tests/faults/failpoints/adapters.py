@@ -7,7 +7,7 @@ code is the service's. Called by `launcher`; who is coming is in `whereabouts`, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -21,6 +21,7 @@ from service.sources import kafka
 from service.sources.kafka import KafkaSource
 from service.sources.kafka_admin import KafkaAdmin
 from service.stores import redis_client
+from service.stores.redis_client import Command
 from tests.faults.failpoints.armed import OPERATION, RECORDS, Armed
 from tests.faults.failpoints.kinds import Kind
 from tests.faults.failpoints.nerves import KafkaNerve, Nerve, RedisNerve, SqlNerve
@@ -30,8 +31,6 @@ from tests.faults.failpoints.statements import name_of
 from tests.faults.failpoints.strike import strike, strike_at_once
 
 Result = TypeVar("Result")
-
-_CACHE_COMMANDS = {b"MGET": "cache: seen", b"EVAL": "cache: remember"}
 
 
 def install(armed: Armed) -> None:
@@ -126,12 +125,20 @@ def _in_admin(armed: Armed) -> None:
 
 
 def _in_cache(armed: Armed) -> None:
-    async def exchange_one(pool: Any, command: tuple[bytes, ...], deadline_seconds: float) -> object:
-        action = _CACHE_COMMANDS.get(command[0], "")
+    async def exchange_one(pool: Any, commands: Sequence[Command], *how: Any) -> list[object]:
+        *_, deadline_seconds = how
         async with asyncio.timeout(deadline_seconds):
-            return await _meet(armed, action, RedisNerve(), lambda: exchange(pool, command, deadline_seconds))
+            return await _meet(
+                armed, _cache_action(commands), RedisNerve(), lambda: exchange(pool, commands, *how)
+            )
 
     exchange = replaced(redis_client, "_exchange", exchange_one)
+
+
+def _cache_action(commands: Sequence[Command]) -> str:
+    if commands[0][0] == b"MGET":
+        return "cache: seen"
+    return "cache: remember" if any(b"EX" in command for command in commands) else ""
 
 
 def _in_decoder(armed: Armed) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from tests.faults.simulation.loop import PROCESS
 from tests.faults.simulation.messages import ENTITY, NOON
 
 if TYPE_CHECKING:
+    from service.stores.redis_client import Command
     from tests.faults.simulation.redis import Redis
 
 HISTORIES_BETWEEN_COLLECTIONS = 50
@@ -121,7 +122,7 @@ def quiet() -> Iterator[Stage]:
         patch.multiple(claim, secrets=stage.chance),
         patch.multiple(positions, secrets=stage.chance),
         patch.multiple(patience, gc=_Collector()),
-        patch.multiple(processed_cache, round_trip=_round_trip, connection_pool=_no_pool),
+        patch.multiple(processed_cache, round_trip=_round_trip, send_all=_send_all, connection_pool=_no_pool),
         _told_to(stage.voice),
     ):
         gc.disable()
@@ -141,8 +142,12 @@ def _told_to(voice: Voice) -> Iterator[None]:
         yield
 
 
-async def _round_trip(server: Redis, command: tuple[bytes, ...], _deadline_seconds: float) -> object:
+async def _round_trip(server: Redis, command: Command, _deadline_seconds: float) -> object:
     return await server.round_trip(command)
+
+
+async def _send_all(server: Redis, commands: Sequence[Command], _deadline_seconds: float) -> None:
+    await server.send_all(commands)
 
 
 def _no_pool(_url: str, **_options: object) -> None:

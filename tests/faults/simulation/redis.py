@@ -1,16 +1,18 @@
 """Redis in a history: the service's own `RedisProcessedCache` talks to this server instead of a real one.
 
-`quiet` puts `round_trip` in the place of the client's. It knows the commands that the cache sends. Entries
-are kept as what they say, so that the judge can hold each of them against SQL; foreign values as they are.
+`quiet` puts `round_trip` and `send_all` in the place of the client's. It knows the commands that the cache
+sends. Entries are kept as what they say, so that the judge can hold each of them against SQL; foreign values
+as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.core.errors import UpsertdError
 from service.stores.processed_cache import KEY_PREFIX
-from service.stores.redis_client import CommandRefused
+from service.stores.redis_client import Command, CommandRefused
 from tests.faults.simulation.judge import Judge
 from tests.faults.simulation.loop import SimulatedLoop
 from tests.faults.simulation.wire import Weather, Wire
@@ -35,7 +37,7 @@ class Redis:
         weather.refusal = full
         judge.cache = self.entries
 
-    async def round_trip(self, command: tuple[bytes, ...]) -> object:
+    async def round_trip(self, command: Command) -> object:
         """Answer as Redis does; a member that gives up waiting hears `Unavailable`."""
         name, *arguments = command
         if name == b"MGET":
@@ -44,10 +46,11 @@ class Redis:
             return await self._wire.call(
                 "seen", self._weather, lambda: int(self._get(arguments[0]) is not None)
             )
-        assert name == b"EVAL"
-        count = int(arguments[1])
-        keys, (_ttl_seconds, *values) = arguments[2 : 2 + count], arguments[2 + count :]
-        return await self._wire.call("remember", self._weather, lambda: self._set_all(keys, values))
+        raise AssertionError(f"no command of the cache's: {name!r}")
+
+    async def send_all(self, commands: Sequence[Command]) -> None:
+        """Take entries; a member that gives up waiting hears `Unavailable`."""
+        await self._wire.call("remember", self._weather, lambda: self._set_all(commands))
 
     def plant(self, event_id: bytes, value: bytes) -> None:
         """Somebody else writes a key of ours."""
@@ -59,8 +62,9 @@ class Redis:
             return f"{entry.namespace}:{entry.offset}:{entry.entity_id}".encode()
         return entry
 
-    def _set_all(self, keys: list[bytes], values: list[bytes]) -> None:
-        for key, value in zip(keys, values, strict=True):
+    def _set_all(self, commands: Sequence[Command]) -> None:
+        for name, key, value, *_ttl in commands:
+            assert name == b"SET"
             namespace, offset, entity_id = value.decode().rsplit(":", 2)
             self.entries[key.removeprefix(KEY_PREFIX)] = Entry(namespace, int(offset), int(entity_id))
 

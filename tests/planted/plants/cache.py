@@ -19,7 +19,8 @@ def ask_by_existence(patch: pytest.MonkeyPatch) -> None:
 
     async def seen(self: RedisProcessedCache, events: Sequence[Event], lease: Lease) -> frozenset[bytes]:
         ids = [event.event_id for event in events]
-        return frozenset([each for each in ids if await self._ask(b"EXISTS", KEY_PREFIX + each)])
+        ask = vars(processed_cache)["round_trip"]  # a history has put its own there
+        return frozenset([each for each in ids if await self._ask(ask, (b"EXISTS", KEY_PREFIX + each))])
 
     patch.setattr(RedisProcessedCache, "seen", seen)
 
