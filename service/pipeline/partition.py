@@ -11,6 +11,7 @@ lane has one batch in flight; the source fetches the next one meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from service.core.errors import FenceLost, NotOwner, OffsetOutOfRange, Unavailable
@@ -75,7 +76,8 @@ class Lane(Patience):
         # How many records of the size of the last ones make a batch.
         self._fitting_records = limits.max_bytes
         self._settled_at = self._checked_at = self._commit_from = self.moved_at
-        self._committed = self._fetched = -1
+        self._committed = self._confirmed = self._fetched = -1
+        self._committing: asyncio.Task[None] | None = None
 
     def reached(self, offset: int) -> None:
         """A part of the batch in hand is committed: the lane gets ahead, if slowly."""
@@ -98,10 +100,14 @@ class Lane(Patience):
             if self.step in ("process", "position"):
                 self.unfinished = f"{self.step}: {self.detail}"
             log.info("drained before the step was done", partition=str(self.partition), step=self.step)
+        finally:
+            if self._committing is not None:  # nobody asks any more how it ends
+                self._committing.cancel()
 
     async def _hold(self) -> None:
         """Claim the partition and read it until the lane drains or the claim is lost."""
         try:
+            await self._commit_ended()  # or it would come after what the claim commits
             lease = await self._claim()
             await self._read(lease)
         except (ClaimLost, OffsetOutOfRange) as reason:
@@ -254,8 +260,13 @@ class Lane(Patience):
             lease = await self._write_position(lease)
         elif time - self._checked_at >= ROW_CHECK_SECONDS and not now:
             lease = await self._check_row(lease)
-        if self._committed != lease.expected and (now or time >= self._commit_from):
-            await self._commit(lease.expected)
+        self._confirmed = lease.expected
+        if now:
+            self.step = "commit"
+            self._commit_beside()
+            await self._commit_ended()
+        elif time >= self._commit_from:
+            self._commit_beside()
         return lease
 
     async def _write_position(self, lease: Lease) -> Lease:
@@ -267,17 +278,31 @@ class Lane(Patience):
         self._settled_at = self._checked_at = self._loop_time()
         return lease.moved_to(alone.end)
 
-    async def _commit(self, offset: int) -> None:
-        """Tell Kafka where SQL stands. A commit that does not get through is repeated by a later one."""
-        self.step = "commit"
-        try:
-            await self._source.commit(self.partition, offset)
-        except Unavailable as error:
-            log.warning("offset not committed", partition=str(self.partition), reason=str(error))
-            self._commit_from = self._loop_time() + COMMIT_AGAIN_SECONDS
-            self.unfinished = f"commit: {error}" if self._draining else None
-            self._route.observe.committed("unavailable")
-        else:
+    def _commit_beside(self) -> None:
+        """Tell Kafka where SQL stands while the lane goes on: the answer takes longer than a small batch."""
+        if self._committing is not None and self._committing.done():
+            ended, self._committing = self._committing, None
+            ended.result()
+        if self._committing is None and self._committed != self._confirmed:
+            self._committing = asyncio.create_task(self._commit())
+            self._committing.add_done_callback(_note_its_end)
+
+    async def _commit_ended(self) -> None:
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            await committing
+
+    async def _commit(self) -> None:
+        """Commit until Kafka stands where SQL does. What does not get through is left to a later commit."""
+        while self._committed != (offset := self._confirmed):
+            try:
+                await self._source.commit(self.partition, offset)
+            except Unavailable as error:
+                log.warning("offset not committed", partition=str(self.partition), reason=str(error))
+                self._commit_from = self._loop_time() + COMMIT_AGAIN_SECONDS
+                self.unfinished = f"commit: {error}" if self._draining else None
+                self._route.observe.committed("unavailable")
+                return
             self._committed = offset
             self._route.observe.committed("ok")
 
@@ -316,3 +341,9 @@ class Lane(Patience):
     def _moved_to(self, position: int) -> None:
         self.position = position
         self.moved_at = self._loop_time()
+
+
+def _note_its_end(commit: asyncio.Task[None]) -> None:
+    """Asyncio complains of errors that nobody has asked for; the lane may have ended before it does."""
+    if not commit.cancelled():
+        commit.exception()

@@ -557,7 +557,11 @@ class TestOutages:
         fail(world, TemporaryError("SQL error 1205"), offset=2)
         lane, _ = await world.start()
         await moments(3600)
-        assert (lane.paused, lane.detail) == ("database", "tables of customers are locked")
+        said = set()
+        for _ in range(100):  # while it tries, it says what the trial has come to so far
+            await moments(1)
+            said.add((lane.paused, lane.detail))
+        assert ("database", "tables of customers are locked") in said
         assert (world.stored.next_offset, world.statuses) == (0, {})
         world.sink.locked.clear()
         world.fault = lambda _: None
@@ -650,6 +654,69 @@ class TestOutages:
         await moments(COMMIT_AGAIN_SECONDS + Uncommitting.deadline_seconds)
         assert world.applied == set(range(60))
         assert world.committed == GroupOffset(60, ours=True)
+
+    async def test_no_record_waits_for_a_commit(self, world: World) -> None:
+        """One commit at a time is under way, and the last one says where SQL stands."""
+        source = Leisurely(world.kafka)
+        await source.start(NOBODY)
+        world.run(world.lane(source))
+        await moments(1)
+        source.seconds = 0.25
+        for number in range(20):
+            world.produce_numbered(1)
+            await moments(0.05)
+            assert world.applied == set(range(number + 1))
+        await moments(2 * source.seconds)
+        commits = [offset for _, offset in world.kafka.commits]
+        assert (commits[-1], len(commits)) == (20, 6)
+
+    async def test_a_drain_waits_for_the_last_commit(self, world: World, looptime: float) -> None:
+        """And for the one before it, which is under way."""
+        source = Leisurely(world.kafka)
+        await source.start(NOBODY)
+        lane = world.lane(source)
+        task = world.run(lane)
+        await moments(1)
+        source.seconds = 0.25
+        for _ in range(2):
+            world.produce_numbered(1)
+            await moments(0.1)
+        begun = float(looptime)
+        lane.drain()
+        await task
+        assert world.committed == GroupOffset(2, ours=True)
+        assert float(looptime) - begun < 0.5
+        assert lane.unfinished is None
+
+    async def test_no_commit_comes_after_that_of_the_next_claim(self, world: World) -> None:
+        """The database goes back while a commit is under way: the group's offset goes back too."""
+        source = Leisurely(world.kafka)
+        await source.start(NOBODY)
+        world.produce_numbered(3)
+        world.run(world.lane(source))
+        await moments(1)
+        before = world.sink.backup()
+        source.seconds = 1
+        world.produce_numbered(1)
+        await moments(0.1)
+        world.sink.restore(before)
+        world.produce_numbered(1)
+        await moments(5)
+        assert [offset for _, offset in world.kafka.commits][-3:] == [4, 3, 5]
+        assert world.applied == set(range(5))
+        world.kafka.too_far.clear()  # what was under way when the database went back came ahead of it
+
+    async def test_a_commit_beside_work_finds_out_that_the_partition_is_lost(self, world: World) -> None:
+        """The lane ends with the next batch at the latest."""
+        lane, task = await world.start()
+        await moments()
+        world.kafka.fail("commit", NotOwner("rebalanced"))
+        for _ in range(2):
+            world.produce_numbered(1)
+            await moments(0.1)
+        await moments(2)
+        assert task.done()
+        assert lane.paused == "unassigned"
 
     async def test_a_commit_that_fails_is_repeated(self, world: World) -> None:
         """The lane reads on meanwhile: SQL has the position."""
@@ -1063,6 +1130,16 @@ class Uncommitting(InMemorySource):
             self.tried += 1
             await asyncio.sleep(self.deadline_seconds)
             raise Unavailable("no answer within 5 s", part="kafka")
+        await super().commit(partition, offset)
+
+
+class Leisurely(InMemorySource):
+    """A member whose commits take `seconds`."""
+
+    seconds = 0.0
+
+    async def commit(self, partition: Partition, offset: int) -> None:
+        await asyncio.sleep(self.seconds)
         await super().commit(partition, offset)
 
 

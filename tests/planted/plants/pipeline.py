@@ -50,7 +50,7 @@ def offset_of_hits(patch: pytest.MonkeyPatch) -> None:
     settle = Lane._settle
 
     async def commit_and_settle(self: Lane, lease: Lease, *, now: bool = False) -> Lease:
-        await self._commit(self.position)
+        await self._source.commit(self.partition, self.position)
         return await settle(self, lease, now=now)
 
     patch.setattr(Lane, "_settle", commit_and_settle)
