@@ -39,7 +39,7 @@ MEANINGS: Mapping[str, str] = {
     WRITE: "rows and marks, sent together; their answers",
     COMMIT: "sending it, reading the answer",
     REMEMBER: "entries for Redis",
-    SETTLE: "the group's offset, to Kafka",
+    SETTLE: "the group's offset, to Kafka, beside the lanes",
     OBSERVE: "counting what became of the events",
     LANE: "taking batches through all this",
     OTHER: "positions, health, letters",
@@ -50,7 +50,7 @@ MEANINGS: Mapping[str, str] = {
 STAGES = tuple(MEANINGS)
 
 # Where a lane waits for an answer; the others are work, or wait for something to do.
-WAITS = (FETCH, LOOK_UP, CONNECTION, ASK, WRITE, COMMIT, REMEMBER, SETTLE)
+WAITS = (FETCH, LOOK_UP, CONNECTION, ASK, WRITE, COMMIT, REMEMBER)
 
 # What a picture shows as one.
 DRAWN: Mapping[str, tuple[str, ...]] = {
