@@ -33,7 +33,7 @@ CLAIM_STARTS = ("stored", "restored", "reset", "lost", "new", "out_of_range")
 
 # One record at a time is the quiet case, BATCH_MAX_RECORDS (1000 by default) the busy one.
 BATCH_RECORDS_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-# A quiet batch takes 3 ms, a full one 35 ms, a lock timeout 5 s, a transaction 30 s at most.
+# A quiet batch takes 3 ms, a full one a tenth of a second, a lock timeout 5 s, a transaction 30 s at most.
 BATCH_SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 # A free connection costs next to nothing; beyond seconds the pool is too small or the database away.
 POOL_WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
