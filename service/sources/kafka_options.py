@@ -71,6 +71,11 @@ def connection_settings(options: KafkaOptions) -> dict[str, object]:
     return settings
 
 
+def as_it_is(key: bytes | None) -> bytes | None:
+    """Reads keys of our consumers: it also tells `kafka_reading` which consumers are ours."""
+    return key
+
+
 def consumer_settings(options: KafkaOptions) -> dict[str, object]:
     """The keyword arguments of our member of the group; raises as `connection_settings` does."""
     session_seconds = options.session_timeout_seconds
@@ -86,6 +91,7 @@ def consumer_settings(options: KafkaOptions) -> dict[str, object]:
         "max_partition_fetch_bytes": MAX_PARTITION_FETCH_BYTES,
         "fetch_max_bytes": FETCH_MAX_BYTES,
         "fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "key_deserializer": as_it_is,
     }
 
 

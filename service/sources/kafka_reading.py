@@ -15,7 +15,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, RecordTooLargeError
 
 from service.core.types import Batch, Partition, Record
-from service.sources.kafka_options import MAX_PARTITION_FETCH_BYTES
+from service.sources.kafka_options import MAX_PARTITION_FETCH_BYTES, as_it_is
 from service.sources.kafka_tolerant import take_tolerantly
 
 # On top of what a caller is ready to wait: getmany's own timer comes first, but for a rebalance.
@@ -33,13 +33,15 @@ class RawRecord(Protocol):
 
 
 class _PlainRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka is untyped
-    """What was fetched of a partition, as aiokafka's parser in C hands it over.
+    """What was fetched of a partition, for our consumers as aiokafka's parser in C hands it over.
 
     Its own records are frozen dataclasses: to make one takes longer than anything else on the way to ours.
     """
 
-    def _consumer_record(self, _tp: TopicPartition, record: RawRecord) -> RawRecord:
-        return record
+    def _consumer_record(self, tp: TopicPartition, record: RawRecord) -> object:
+        if self._key_deserializer is as_it_is:
+            return record
+        return super()._consumer_record(tp, record)
 
 
 # The name under which aiokafka's fetcher looks for it.

@@ -108,7 +108,7 @@ async def test_a_round_goes_on_until_nothing_is_left() -> None:
     """And says how much it has purged of each table."""
     purged = Purged()
     async with purging(Table(5, 5, 2, table="marks"), Table(3, table="letters"), purged=purged):
-        await asyncio.sleep(SOON)
+        await asyncio.sleep(SOON + 4 * SHORTEST_REST_SECONDS)
     assert purged.rows == {"marks": 12, "letters": 3}
 
 

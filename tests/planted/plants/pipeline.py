@@ -39,6 +39,7 @@ def offset_before_the_transaction(patch: pytest.MonkeyPatch) -> None:
     take = Lane._take
 
     async def commit_and_take(self: Lane, fetched: Batch, lease: Lease) -> Lease:
+        await self._commit_ended()  # or the one before it might come after it
         await self._source.commit(self.partition, fetched.end)
         return await take(self, fetched, lease)
 
