@@ -10,6 +10,7 @@ the callbacks.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from redis.asyncio import BlockingConnectionPool
 
 from service.core.errors import Unavailable
 from service.core.types import Event, Lease
-from service.stores.circuit_breaker import CircuitBreaker, ignore_change
+from service.stores.circuit_breaker import CircuitBreaker, Permit, ignore_change
 from service.stores.redis_client import (
     Command,
     CommandRefused,
@@ -50,8 +51,8 @@ class RedisProcessedCache:
     """The processed-event cache in Redis; many lanes may use one at the same time.
 
     `ttl_seconds` gives the life of an entry by entity, at least 1, `default_ttl_seconds` that of the other
-    entities. `deadline_seconds` bounds each call, connecting included. `on_lookup` hears of every lookup,
-    `on_breaker` True when the breaker opens and False when it closes.
+    entities. `deadline_seconds` bounds each call that has its turn, connecting included. `on_lookup` hears of
+    every lookup, `on_breaker` True when the breaker opens and False when it closes.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class RedisProcessedCache:
         self._default_ttl_seconds = default_ttl_seconds
         self._ttl_seconds = dict(ttl_seconds or {})
         self._deadline_seconds = deadline_seconds
+        # Who waits here waits for other lanes, not for Redis: the deadline begins afterwards.
+        self._turns = asyncio.Semaphore(max_connections)
         self._on_lookup = on_lookup
         self._breaker = CircuitBreaker(clock, on_change=on_breaker)
 
@@ -96,7 +99,8 @@ class RedisProcessedCache:
     async def ping(self) -> None:
         """Raise `Unavailable` unless Redis would take an entry; asks it whatever the breaker says."""
         try:
-            await send_all(self._pool, [_WRITE_NOTHING, _WRITE_NOTHING], self._deadline_seconds)
+            async with self._turns:
+                await send_all(self._pool, [_WRITE_NOTHING, _WRITE_NOTHING], self._deadline_seconds)
         except CommandRefused as refusal:
             raise Unavailable(str(refusal), part="redis") from refusal
 
@@ -108,11 +112,15 @@ class RedisProcessedCache:
         self, send: Callable[[BlockingConnectionPool, Sent, float], Awaitable[Reply]], what: Sent
     ) -> Reply | None:
         """Return the reply, or None when the breaker is open or Redis does not serve the command."""
-        permit = self._breaker.admit()
-        if permit is None:
-            return None
+        async with self._turns:
+            permit = self._breaker.admit()
+            if permit is None:
+                return None
+            return await self._permitted(permit, send(self._pool, what, self._deadline_seconds))
+
+    async def _permitted(self, permit: Permit, reply: Awaitable[Reply]) -> Reply | None:
         try:
-            reply = await send(self._pool, what, self._deadline_seconds)
+            answer = await reply
         except CommandRefused:
             # Full or read-only: answered at once, and the other command may well be served. No verdict.
             return None
@@ -121,7 +129,7 @@ class RedisProcessedCache:
             return None
         else:
             self._breaker.succeeded(permit)
-            return reply
+            return answer
         finally:
             self._breaker.release(permit)
 

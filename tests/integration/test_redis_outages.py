@@ -144,6 +144,7 @@ class Proxy:
 
     server_port: int
     url: str = ""
+    delay_seconds: float = 0.0
     requests: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -159,6 +160,7 @@ class Proxy:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65536):
             await self.flowing.wait()
+            await asyncio.sleep(self.delay_seconds)
             writer.write(chunk)
 
 
@@ -389,6 +391,14 @@ class TestSlowness:
         async with watched(server.url, deadline_seconds=20, max_connections=2) as it:
             await it.remember(A)
             assert all(await asyncio.gather(*(it.hit() for _ in range(100))))
+
+    async def test_a_queue_of_lanes_is_not_a_slow_redis(self, server: Redis) -> None:
+        """Together they take longer than the deadline, each alone does not."""
+        async with proxy_to(server.port) as proxy, watched(proxy.url, max_connections=2) as it:
+            await it.remember(A)
+            proxy.delay_seconds = DEADLINE_SECONDS / 4
+            assert all(await asyncio.gather(*(it.hit() for _ in range(30))))
+            assert it.breaker == []
 
     async def test_a_cancelled_lookup_passes_the_cancellation_on(self, server: Redis) -> None:
         """It neither swallows it nor keeps its connection, nor does it say anything about Redis."""
