@@ -98,7 +98,9 @@ def _table(table: Table, caption: str) -> Iterator[str]:
 
 def _measured(machines: Iterable[Machine]) -> Iterator[str]:
     """On what it was measured: once, where that was the same for all."""
-    for measured in dict.fromkeys(map(told, machines)):
+    for number, measured in enumerate(dict.fromkeys(map(told, machines))):
+        if number:
+            yield ""
         yield from sections.paragraph(f"Measured: {measured}.")
 
 
