@@ -16,7 +16,7 @@ from benchmarks.live.sight import Seen, Sight
 from benchmarks.live.traffic import RECORDS, Traffic
 from benchmarks.servers import Servers
 
-RATES = (50, 100, 300, 1_000, 3_000, 6_000, 10_000, 15_000, 20_000, 30_000)
+RATES = (50, 100, 300, 1_000, 3_000, 6_000, 10_000, 15_000, 20_000, 30_000, 45_000, 60_000)
 # Further behind than this, the rest of a step says nothing new.
 _GIVE_UP_SECONDS = 3.0
 # A step of a low rate is longer, so that a percentile is one; but not without end.
