@@ -17,6 +17,7 @@ from service.core.decide import Change, check, fold, has_passed
 from service.core.types import DeadLetter, Event, Mark, Outcome, RowVersion, Written
 from service.dialects.dialect import Answer, Dialect, Statement
 from service.entities.entity import Entity, Lines
+from service.sinks.look_ups import LookUp
 from service.sinks.rows import MARK_COLUMNS, group_rows, line_rows, mark_row
 
 _MARKS = processed_events.name
@@ -28,15 +29,20 @@ Trace = tuple[object, ...]
 class Attempt:
     """One run of a transaction: what it asks for, and which marks and rows it finds.
 
-    A run that does not look marks up takes every id for new: if one is not, its mark's key turns the whole
-    transaction back, and the run `again` looks.
+    What a run does not look up it takes for new: if it is not, a key turns the whole transaction back, and
+    the run `again` looks.
     """
 
-    def __init__(self, *, again: bool, looks_up: bool) -> None:
+    def __init__(self, *, again: bool, look_up: LookUp) -> None:
         self.again = again
-        self.looks_up = looks_up
-        self.found_marks = False
-        self.found: set[object] = set()
+        self.look_up = look_up
+        self.found_marks: set[object] = set()
+        self.found_rows: set[object] = set()
+
+    @property
+    def found(self) -> set[object]:
+        """All that is there."""
+        return self.found_marks | self.found_rows
 
 
 class Decided(NamedTuple):
@@ -60,10 +66,11 @@ class EventTables:
     def questions(self, events: Sequence[Event], attempt: Attempt) -> dict[str, Statement]:
         """By table: which ids have a mark, and how old the rows are that the events may change, locked."""
         questions = {}
-        if events and attempt.looks_up:
+        if events and attempt.look_up.marks:
             questions[_MARKS] = self._find_marks(events)
-        for name, own in _by_entity(events).items():
-            questions[name] = self._lock_rows(self._entities[name], {event.entity_id for event in own})
+        if attempt.look_up.rows:
+            for name, own in _by_entity(events).items():
+                questions[name] = self._lock_rows(self._entities[name], {event.entity_id for event in own})
         return questions
 
     def decide(
@@ -79,8 +86,7 @@ class EventTables:
         known by the mark that their own record has left.
         """
         marks = _marks_in(answers)
-        attempt.found_marks = bool(marks)
-        attempt.found.update(marks)
+        attempt.found_marks.update(marks)
         checked = check([event for event in events if id(event) not in forced] if forced else events, marks)
         # By identity: the same event may stand in a batch twice, with another outcome each time.
         outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
@@ -90,8 +96,8 @@ class EventTables:
         again = [event for event in events if id(event) in forced]
         wanted = _in_offset_order(*again, *checked.fresh) if again else checked.fresh
         for name, fresh in _by_entity(wanted).items():
-            stored = {row[0]: RowVersion(*row[1:]) for row in answers[name].rows}
-            attempt.found.update((name, entity_id) for entity_id in stored)
+            stored = {row[0]: RowVersion(*row[1:]) for row in answers[name].rows} if name in answers else {}
+            attempt.found_rows.update((name, entity_id) for entity_id in stored)
             changes = _fold(fresh, stored, forced, outcomes)
             statements += self._upsert(self._entities[name], changes, attempt)
         statements += self._mark([(event, outcomes[id(event)]) for event in checked.fresh])

@@ -52,6 +52,7 @@ from service.database import Database, Transaction
 from service.dialects.dialect import Answer, Statement
 from service.entities.entity import Entity
 from service.sinks.events import Attempt, EventTables, trace, traces_in
+from service.sinks.look_ups import EVERYTHING, LookUps
 from service.sinks.rows import digest, fits_packets, letter_row, reused_letter
 from service.sql_errors import DuplicateKey
 
@@ -97,7 +98,8 @@ class _DryRun(Exception):
 class SqlSink:
     """Writes batches of one consumer group into the tables of `entities`.
 
-    `now` gives naive UTC, for the columns that say when a row was written.
+    `now` gives naive UTC, for the columns that say when a row was written, `look_ups` what need not be looked
+    for before it is written.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class SqlSink:
         entities: Mapping[str, Entity],
         group_id: str,
         now: Callable[[], datetime],
+        look_ups: LookUps | None = None,
     ) -> None:
         self._database = database
         self._entities = entities
@@ -115,8 +118,7 @@ class SqlSink:
         self._events = EventTables(database.dialect, entities, now)
         # None: not known yet, or there is none.
         self._max_packet_bytes: int | None = None
-        # Where the last transaction met events that were handled before.
-        self._meets_marks: set[Partition | None] = set()
+        self._look_ups = look_ups or LookUps()
 
     # ---------------------------------------------------------------- the transaction of a batch
 
@@ -185,15 +187,14 @@ class SqlSink:
         """Run a transaction; when a mark or row was there first, run it again: it looks for it then.
 
         `write` notes in its attempt which marks and rows are there. A rerun that fails the same way without
-        having found anything new is a permanent failure, never a loop. Without `look_up` marks are looked up
-        only where the last transaction of the partition has met some.
+        having found anything new is a permanent failure, never a loop. Without `look_up` the first run takes
+        for new what `look_ups` says.
         """
         await self._refuse_oversized(events)
-        partition = events[0].record.partition if events else None
+        look_for = EVERYTHING if look_up or not events else self._look_ups.next(events[0].record.partition)
         known: set[object] | None = None
         while True:
-            again = known is not None
-            attempt = Attempt(again=again, looks_up=again or look_up or partition in self._meets_marks)
+            attempt = Attempt(again=known is not None, look_up=look_for)
             try:
                 async with self._database.transaction() as transaction:
                     result = await write(transaction, attempt)
@@ -202,19 +203,18 @@ class SqlSink:
                     raise PermanentError(str(rival), error_class="DuplicateKey") from rival
                 known = attempt.found
             except PermanentError:
-                if attempt.looks_up:
+                # Before a record is blamed: a copy is a duplicate, and what is stale is not written at all.
+                if look_for == EVERYTHING:
                     raise
-                look_up = True  # before a record is blamed: a copy is a duplicate, whatever its body says
             else:
-                self._note_marks(partition, attempt)
+                self._note(events, attempt)
                 return result
+            look_for = EVERYTHING
 
-    def _note_marks(self, partition: Partition | None, attempt: Attempt) -> None:
-        """What the cache misses is new nearly always; where it is not, looking first costs less."""
-        if partition is not None and attempt.found_marks:
-            self._meets_marks.add(partition)
-        else:
-            self._meets_marks.discard(partition)
+    def _note(self, events: Sequence[Event], attempt: Attempt) -> None:
+        if events:
+            met = {"marks": bool(attempt.found_marks), "rows": bool(attempt.found_rows)}
+            self._look_ups.note(events[0].record.partition, len(events), **met)
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
         """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""

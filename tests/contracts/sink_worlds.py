@@ -27,6 +27,7 @@ from service.dialects.registry import async_url
 from service.entities import entity as entities
 from service.entities.registry import ENTITIES
 from service.sinks.letters import SqlLetters
+from service.sinks.look_ups import LookUps
 from service.sinks.sql import SqlSink
 from service.testing.sink import InMemorySink, Tables
 from tests.building import CUSTOMERS, NOON, position
@@ -160,13 +161,19 @@ class MemoryWorld:
 class SqlWorld:
     """Tables in a real database; `now` stands still but for `wait`."""
 
-    def __init__(self, url: str, pool_size: int = 3, transaction_seconds: float = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_size: int = 3,
+        transaction_seconds: float = 30,
+        look_ups: LookUps | None = None,
+    ) -> None:
         self.statements = 0
         self.database = Database(
             url, pool_size, transaction_seconds=transaction_seconds, on_statement=self._count
         )
         self.now = NOON
-        self.sink = SqlSink(self.database, ENTITIES, GROUP, lambda: self.now)
+        self.sink = SqlSink(self.database, ENTITIES, GROUP, lambda: self.now, look_ups or LookUps())
         self.letters = SqlLetters(self.database, self.sink, lambda: self.now)
 
     def wait(self, seconds: float) -> None:

@@ -31,6 +31,7 @@ from service.dialects.mysql_text import RowsStatement
 from service.entities.entity import Entity
 from service.entities.registry import ENTITIES
 from service.sinks.events import Attempt, Decided, EventTables
+from service.sinks.look_ups import EVERYTHING
 from service.sinks.rows import RowGroup, group_rows, letter_row
 from service.sinks.sql import SqlSink
 
@@ -153,7 +154,7 @@ def ids_as_text(patch: pytest.MonkeyPatch) -> None:
         return Statement(query.format(given))
 
     patch.setattr(EventTables, "_find_marks", find)
-    patch.setattr(f"{_SQL}.Attempt", lambda *, again, looks_up: Attempt(again=again, looks_up=True))
+    patch.setattr(f"{_SQL}.Attempt", lambda *, again, look_up: Attempt(again=again, look_up=EVERYTHING))
 
 
 def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def lines_of_stale_orders(patch: pytest.MonkeyPatch) -> None:
         orders = [_with_lines(event) for event in events if event.entity == "orders"]
         lines = ENTITIES["orders"].lines
         assert lines is not None
-        replaced = self._replace_lines(lines, orders, Attempt(again=True, looks_up=True))
+        replaced = self._replace_lines(lines, orders, Attempt(again=True, look_up=EVERYTHING))
         return Decided(written, [*statements, *replaced])
 
     patch.setattr(EventTables, "decide", and_lines)
@@ -197,7 +198,7 @@ def commit_after_a_lock_timeout(patch: pytest.MonkeyPatch) -> None:
         await self._refuse_oversized(work.events)
         async with self._database.transaction() as transaction:
             try:
-                return await self._write(transaction, work, lease, Attempt(again=False, looks_up=True))
+                return await self._write(transaction, work, lease, Attempt(again=False, look_up=EVERYTHING))
             except TemporaryError as error:
                 failure = error
                 transaction._answers.clear()
