@@ -26,13 +26,19 @@ _WHOLE = Struct("<Bq").pack
 _SHORT = [bytes((0, length)) for length in range(251)]
 _LONGER = ((1 << 16, b"\0\xfc", 2), (1 << 24, b"\0\xfd", 3), (1 << 64, b"\0\xfe", 8))
 
-_LONGLONG, _BLOB, _STRING = b"\x08\0", b"\xfc\0", b"\xfd\0"
+# A length; year, month, day; hours, minutes, seconds; microseconds: the server need not read a text.
+_MOMENT = Struct("<BBHBBBBBI").pack
+_MOMENT_BYTES = 11
+
+_LONGLONG, _DATETIME, _BLOB, _STRING = b"\x08\0", b"\x0c\0", b"\xfc\0", b"\xfd\0"
 
 
 def type_of(column: Column[Any]) -> bytes:
     """What the server is told of the values of `column`."""
     if isinstance(column.type, Integer):
         return _LONGLONG
+    if isinstance(column.type, DateTime):
+        return _DATETIME
     return _BLOB if isinstance(column.type, LargeBinary) else _STRING
 
 
@@ -78,8 +84,8 @@ def _octets(values: Values) -> tuple[Chunks, ...]:
 
 def _moments(values: Values) -> tuple[Chunks, ...]:
     if None in values:
-        return _some(_moment, values)
-    return _sized(list(map(str.encode, map(datetime.isoformat, values))))
+        return ([_NULL if value is None else _moment(value) for value in values],)
+    return (map(_moment, values),)
 
 
 def _amounts(values: Values) -> tuple[Chunks, ...]:
@@ -113,7 +119,8 @@ def _long_prefix(length: int) -> bytes:
 
 
 def _moment(value: datetime) -> bytes:
-    return value.isoformat().encode()
+    date = (value.year, value.month, value.day)
+    return _MOMENT(0, _MOMENT_BYTES, *date, value.hour, value.minute, value.second, value.microsecond)
 
 
 def _amount(value: object) -> bytes:
