@@ -12,6 +12,7 @@ import click
 
 from benchmarks import json_file
 from benchmarks.compare import report
+from benchmarks.compare.python import NoPython, Python, python
 from benchmarks.compare.results import Compared, Side
 from benchmarks.compare.runs import Runner, run, runners
 from benchmarks.compare.trees import NoSuchCommit, Tree, taken, unlike_installed
@@ -32,6 +33,7 @@ class _Plan(NamedTuple):
 
     commits: tuple[str, str | None]
     settings: tuple[Mapping[str, str], Mapping[str, str]]
+    pythons: tuple[Python, Python]
     scenarios: Sequence[Scenario]
     rounds: int
     events: int
@@ -48,7 +50,8 @@ Examples:
   python -m benchmarks.compare HEAD                      the last commit and the working tree as it is
   python -m benchmarks.compare v1 v2 --rounds 10 --scenario mix-0
   python -m benchmarks.compare HEAD HEAD                 how large differences are where there is none
-  python -m benchmarks.compare HEAD HEAD --set-b BATCH_MAX_RECORDS=2000""",
+  python -m benchmarks.compare HEAD HEAD --set-b BATCH_MAX_RECORDS=2000
+  python -m benchmarks.compare HEAD HEAD --python-b other/bin/python""",
 )
 @click.argument("commit_a")
 @click.argument("commit_b", required=False)
@@ -67,6 +70,7 @@ Examples:
 @click.option("--seed", default=1, show_default=True)
 @click.option("--set", "both", multiple=True, metavar="NAME=VALUE", help="A setting of both sides.")
 @click.option("--set-b", "only_b", multiple=True, metavar="NAME=VALUE", help="A setting of B alone.")
+@click.option("--python-b", default=sys.executable, metavar="PROGRAM", help="B's, with requirements/run.txt.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -84,6 +88,7 @@ def main(
     seed: int,
     both: Sequence[str],
     only_b: Sequence[str],
+    python_b: str,
     out: Path,
 ) -> None:
     """Measure the service of COMMIT_A and of COMMIT_B by turns on the same servers.
@@ -93,10 +98,11 @@ def main(
     """
     settings = (_settings(both), _settings((*both, *only_b)))
     scenarios = [_BY_NAME[name] for name in dict.fromkeys(names)]
-    plan = _Plan((commit_a, commit_b), settings, scenarios, rounds, events, seed)
     try:
+        pythons = (Python(), python(python_b))
+        plan = _Plan((commit_a, commit_b), settings, pythons, scenarios, rounds, events, seed)
         compared = _compare(plan, out)
-    except NoSuchCommit as error:
+    except (NoPython, NoSuchCommit) as error:
         raise click.BadParameter(str(error)) from error
     except (ConsumerFailed, ServerFailed, ServerMissing, WrongResult) as error:
         click.echo(f"failed: {error}", err=True)
@@ -112,7 +118,7 @@ def _compare(plan: _Plan, out: Path) -> Compared:
         compared = _begun(plan, trees, servers.versions())
         for line in report.sides(compared):
             click.echo(line)
-        both = runners(servers, list(zip(trees, plan.settings, schemas, strict=True)))
+        both = runners(servers, list(zip(trees, plan.settings, schemas, plan.pythons, strict=True)))
         _run(both, plan, compared, out)
     return compared
 
@@ -127,8 +133,8 @@ def _run(both: Sequence[Runner], plan: _Plan, compared: Compared, out: Path) -> 
 
 def _begun(plan: _Plan, trees: Sequence[Tree], versions: Mapping[str, str]) -> Compared:
     a, b = (
-        Side(tree.label, tree.title, dict(settings), unlike_installed(tree))
-        for tree, settings in zip(trees, plan.settings, strict=True)
+        Side(tree.label, tree.title, dict(settings), unlike_installed(tree), each.says)
+        for tree, settings, each in zip(trees, plan.settings, plan.pythons, strict=True)
     )
     return Compared(machine(versions), a, b, plan.rounds, plan.events, plan.seed)
 

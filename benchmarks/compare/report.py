@@ -47,7 +47,8 @@ def sides(compared: Compared) -> Iterator[str]:
     """What A and B are, and what is doubtful about them."""
     for name, side in ((A, compared.a), (B, compared.b)):
         settings = "".join(f", {key}={value}" for key, value in side.settings.items())
-        yield f"{name}: {side.label} ({side.title}){settings}"
+        python = f", Python {side.python}" if side.python else ""
+        yield f"{name}: {side.label} ({side.title}){settings}{python}"
         if side.differing:
             yield f"{name} pins other versions than are installed: {'; '.join(side.differing)}"
 

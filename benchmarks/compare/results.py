@@ -11,12 +11,16 @@ A, B = "A", "B"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """What was run on one side; `differing` are pinned packages that are installed in other versions."""
+    """What was run on one side, by a Python that says so of itself (empty: by the one that measures).
+
+    `differing` are pinned packages that are installed in other versions.
+    """
 
     label: str
     title: str
     settings: dict[str, str]
     differing: list[str]
+    python: str = ""
 
 
 class Compared(msgspec.Struct):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.compare.python import Python
 from benchmarks.compare.results import A, B, Compared
 from benchmarks.compare.trees import Tree
 from benchmarks.contenders import UPSERTD, Upsertd
@@ -25,6 +25,7 @@ class Runner:
     tree: Tree
     settings: Mapping[str, str]
     servers: Servers
+    python: Python = Python()  # noqa: RUF009 - frozen
 
     def run(self, scenario: Scenario, generator: Generator, events: int, number: int) -> Drain:
         """Work off one backlog."""
@@ -34,14 +35,14 @@ class Runner:
     def _consumer(self, stage: Stage) -> Upsertd:
         # The folder of its tree comes before what is installed.
         settings = {**self.settings, "PYTHONPATH": str(self.tree.folder)}
-        return Upsertd(stage, settings, [sys.executable, "-m", "service"])
+        return Upsertd(stage, settings, [self.python.program, "-m", "service"])
 
 
-def runners(servers: Servers, sides: Sequence[tuple[Tree, Mapping[str, str], bytes]]) -> list[Runner]:
-    """A and B; each side is a tree, settings and a backup of the tree's own schema."""
+def runners(servers: Servers, sides: Sequence[tuple[Tree, Mapping[str, str], bytes, Python]]) -> list[Runner]:
+    """A and B; each side is a tree, settings, a backup of the tree's own schema, and a Python."""
     return [
-        Runner(name, tree, settings, replace(servers, schema=schema))
-        for name, (tree, settings, schema) in zip((A, B), sides, strict=True)
+        Runner(name, tree, settings, replace(servers, schema=schema), python)
+        for name, (tree, settings, schema, python) in zip((A, B), sides, strict=True)
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 from benchmarks import json_file
 from benchmarks.compare import __main__ as command_line
 from benchmarks.compare import report, trees
+from benchmarks.compare.python import NoPython, Python, python
 from benchmarks.compare.ratios import SUM, Pair, pairs, verdict
 from benchmarks.compare.results import A, B, Compared, Side
 from benchmarks.compare.runs import Runner, run
@@ -30,7 +33,7 @@ def compared(of_a: Sequence[float], of_b: Sequence[float]) -> Compared:
         drains += [drain(side, number, cpu_us) for side, cpu_us in zip((A, B), both, strict=True)]
     a, b = (
         Side("aaa", "first", {}, []),
-        Side("bbb+", "second", {"BATCH_MAX_RECORDS": "9"}, ["redis 1, installed is 8"]),
+        Side("bbb+", "second", {"BATCH_MAX_RECORDS": "9"}, ["redis 1, installed is 8"], "3.99"),
     )
     return Compared(MACHINE, a, b, len(of_a), 1_000, 1, drains)
 
@@ -89,6 +92,7 @@ class TestReport:
             "A: aaa (first)",
             "BATCH_MAX_RECORDS=9",
             "redis 1, installed is 8",
+            "Python 3.99",
             "0.85",
             "less in each",
         ):
@@ -171,6 +175,28 @@ class TestTrees:
 def test_a_setting_has_a_name_and_a_value() -> None:
     """Anything else is wrong usage."""
     assert CliRunner().invoke(command_line.main, ["HEAD", "--set", "BATCH_MAX_RECORDS"]).exit_code == 2
+
+
+class TestPython:
+    def test_the_one_that_measures_says_nothing_of_itself(self) -> None:
+        """The machine's versions have it already."""
+        assert python(sys.executable) == Python()
+
+    def test_another_one_says_what_it_is(self, tmp_path: Path) -> None:
+        """By its version and build."""
+        other = tmp_path / "python"
+        other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        other.chmod(0o755)
+        found = python(str(other))
+        assert found.program == str(other)
+        assert found.says.startswith(platform.python_version())
+
+    @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
+    def test_what_is_none_is_wrong_usage(self, program: str) -> None:
+        """Before any server is started."""
+        with pytest.raises(NoPython):
+            python(program)
+        assert CliRunner().invoke(command_line.main, ["HEAD", "--python-b", program]).exit_code == 2
 
 
 def test_each_side_runs_the_code_of_its_own_tree(bench_servers: Servers) -> None:

@@ -1,0 +1,33 @@
+"""The interpreter that runs a side: how it was built is a part of what is compared. Called by `__main__`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+class NoPython(Exception):
+    """Not a Python that has what the service needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """`program` runs the service; `says` is its version, empty for the one that measures."""
+
+    program: str = sys.executable
+    says: str = ""
+
+
+def python(program: str) -> Python:
+    """The interpreter at `program`; raises `NoPython`."""
+    if program == sys.executable:
+        return Python()
+    ask = [program, "-c", "import msgspec, sys; print(sys.version)"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60)
+    except OSError as error:
+        raise NoPython(f"{program}: {error.strerror}") from error
+    if said.returncode:
+        raise NoPython(f"{program}: no Python with requirements/run.txt installed")
+    return Python(program, " ".join(said.stdout.split()))
