@@ -70,7 +70,7 @@ Examples:
 @click.option("--seed", default=1, show_default=True)
 @click.option("--set", "both", multiple=True, metavar="NAME=VALUE", help="A setting of both sides.")
 @click.option("--set-b", "only_b", multiple=True, metavar="NAME=VALUE", help="A setting of B alone.")
-@click.option("--python-b", default=sys.executable, metavar="PROGRAM", help="B's, with requirements/run.txt.")
+@click.option("--python-b", default=sys.executable, metavar="PROGRAM", help="B's, with upsertd installed.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

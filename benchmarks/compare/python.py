@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class NoPython(Exception):
-    """Not a Python that has what the service needs."""
+    """Not a Python in which the service is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ def python(program: str) -> Python:
     """The interpreter at `program`; raises `NoPython`."""
     if program == sys.executable:
         return Python()
-    ask = [program, "-c", "import msgspec, sys; print(sys.version)"]
+    ask = [program, "-c", "import sys, importlib.metadata as m; m.version('upsertd'); print(sys.version)"]
     try:
         said = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60)
     except OSError as error:
         raise NoPython(f"{program}: {error.strerror}") from error
     if said.returncode:
-        raise NoPython(f"{program}: no Python with requirements/run.txt installed")
+        raise NoPython(f"{program}: no Python with upsertd installed")
     return Python(program, " ".join(said.stdout.split()))
