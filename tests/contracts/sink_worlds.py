@@ -27,7 +27,7 @@ from service.dialects.registry import async_url
 from service.entities import entity as entities
 from service.entities.registry import ENTITIES
 from service.sinks.letters import SqlLetters
-from service.sinks.look_ups import LookUps
+from service.sinks.look_ups import LookUp, LookUps
 from service.sinks.sql import SqlSink
 from service.testing.sink import InMemorySink, Tables
 from tests.building import CUSTOMERS, NOON, position
@@ -156,6 +156,17 @@ class MemoryWorld:
         for key, (letter, _) in letters.items():
             if letter.record.offset == offset:
                 letters[key] = (letter, status)
+
+
+class FirstRunLooks(LookUps):
+    """Lets every first run look for the same; nothing: what is there is found out by its key."""
+
+    def __init__(self, *, marks: bool = False, rows: bool = False) -> None:
+        super().__init__()
+        self._look_up = LookUp(marks, rows)
+
+    def next(self, partition: Partition) -> LookUp:
+        return self._look_up
 
 
 class SqlWorld:

@@ -12,11 +12,9 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from service.core.types import Partition
-from service.sinks.look_ups import LookUp, LookUps
 from tests.contracts import test_sink
 from tests.contracts.conftest import DATABASES
-from tests.contracts.sink_worlds import SqlWorld
+from tests.contracts.sink_worlds import FirstRunLooks, SqlWorld
 
 TestFence = test_sink.TestFence
 TestOutcomes = test_sink.TestOutcomes
@@ -29,13 +27,6 @@ TestAllOrNothing = test_sink.TestAllOrNothing
 test_in_sql_a_batch_is_its_records_one_by_one = test_sink.test_in_sql_a_batch_is_its_records_one_by_one
 
 
-class NeverLooks(LookUps):
-    """Takes everything for new."""
-
-    def next(self, partition: Partition) -> LookUp:
-        return LookUp(marks=False, rows=False)
-
-
 @pytest.fixture(params=DATABASES)
 def tables_url(request: pytest.FixtureRequest) -> str:
     """Where the tables are."""
@@ -45,7 +36,7 @@ def tables_url(request: pytest.FixtureRequest) -> str:
 @pytest_asyncio.fixture
 async def world(tables_url: str) -> AsyncIterator[SqlWorld]:
     """A sink without rows, marks, positions and letters."""
-    world = SqlWorld(tables_url, look_ups=NeverLooks())
+    world = SqlWorld(tables_url, look_ups=FirstRunLooks())
     await world.clear()
     yield world
     await world.database.close()

@@ -29,6 +29,7 @@ from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 from service.pipeline.process import Route, process
+from service.sinks.look_ups import LookUps
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -48,7 +49,15 @@ from tests.building import (
     record,
     work,
 )
-from tests.contracts.sink_worlds import GROUP, SqlWorld, claimed, create_tables, outcomes, write
+from tests.contracts.sink_worlds import (
+    GROUP,
+    FirstRunLooks,
+    SqlWorld,
+    claimed,
+    create_tables,
+    outcomes,
+    write,
+)
 from tests.integration.sql_proxy import At, SqlProxy
 from tests.servers import MariaDb, database_of
 
@@ -74,8 +83,10 @@ async def new_world() -> AsyncIterator[NewWorld]:
     """Makes sinks, and closes their connections in the end."""
     made: list[SqlWorld] = []
 
-    def create(url: str, pool_size: int = 3, transaction_seconds: float = 30) -> SqlWorld:
-        made.append(SqlWorld(url, pool_size, transaction_seconds))
+    def create(
+        url: str, pool_size: int = 3, transaction_seconds: float = 30, look_ups: LookUps | None = None
+    ) -> SqlWorld:
+        made.append(SqlWorld(url, pool_size, transaction_seconds, look_ups))
         return made[-1]
 
     yield create
@@ -199,12 +210,18 @@ def questions(mariadb: MariaDb) -> int:
     return sum(int(str(count)) for _, count in rows)
 
 
+LOOKING = pytest.mark.parametrize(
+    "look_ups", [pytest.param(LookUps, id="looks"), pytest.param(FirstRunLooks, id="first-run-does-not")]
+)
+
+
 class TestRaces:
+    @LOOKING
     async def test_two_partitions_with_the_same_new_events_and_rows(
-        self, tables_url: str, world: SqlWorld, new_world: NewWorld
+        self, tables_url: str, world: SqlWorld, new_world: NewWorld, look_ups: Callable[[], LookUps]
     ) -> None:
         """Each event is applied once, and of two events of a record the newer one wins."""
-        sinks = [world, new_world(tables_url)]
+        sinks = [new_world(tables_url, look_ups=look_ups()) for _ in range(2)]
         partitions = [Partition("customers", number) for number in range(2)]
         leases = [await claimed(each, partition) for each, partition in zip(sinks, partitions, strict=True)]
         for round_number in range(30):
@@ -220,12 +237,13 @@ class TestRaces:
         assert [row["version"] for row in rows] == [2] * 300
         assert len(await world.read(select(processed_events.c.event_id))) == 30 * 30
 
+    @LOOKING
     @pytest.mark.parametrize("there", [True, False], ids=["rows-there", "rows-new"])
     async def test_eight_writers_with_the_same_rows(
-        self, tables_url: str, new_world: NewWorld, there: bool
+        self, tables_url: str, new_world: NewWorld, there: bool, look_ups: Callable[[], LookUps]
     ) -> None:
         """No update is lost, nobody gives up; rows that are there are locked in key order: no deadlock."""
-        world = new_world(tables_url, 8)
+        world = new_world(tables_url, 8, look_ups=look_ups())
         await world.clear()
         if there:
             first = Partition("customers", 99)
@@ -350,6 +368,16 @@ class TestNoProgress:
         _, held = await write(own_world, await claimed(own_world), event(0, 1, event_id=b"a", name="good"))
         copy = event(1, 1, event_id=b"a", version=9, name="refused")
         assert (await write(own_world, held, copy))[0] == [Outcome.DUPLICATE]
+
+    @pytest.mark.parametrize("marks", [True, False], ids=["marks-looked-up", "nothing-looked-up"])
+    async def test_what_is_stale_is_no_failure_though_the_server_refuses_its_body(
+        self, own_world: SqlWorld, database_url: str, new_world: NewWorld, marks: bool
+    ) -> None:
+        """Nobody has looked for its row when it is refused; it would not have been written at all."""
+        world = new_world(database_url, look_ups=FirstRunLooks(marks=marks))
+        await execute(own_world, "ALTER TABLE customers ADD CONSTRAINT ck_name CHECK (name <> 'refused')")
+        _, held = await write(world, await claimed(world), event(0, 1, version=5, name="good"))
+        assert (await write(world, held, event(1, 1, version=4, name="refused")))[0] == [Outcome.STALE]
 
     @pytest.mark.parametrize("there", [False, True], ids=["insert", "update"])
     async def test_only_the_culprit_dies_of_it(self, own_world: SqlWorld, there: bool) -> None:
