@@ -6,13 +6,15 @@ one that is there after all turns the transaction back, to run again and look.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from service.core.types import Partition
 
-# To be turned back costs about three times what looking at rows does. After so many new ones in a row, more
-# than one large batch has, to spare it pays or costs next to nothing, whatever share of events changes rows.
-NEW_ROWS = 3000
+# Looking ends when so many events, one after the other, had nothing to be found. To be turned back costs
+# eight times what a look does: each time that it was wrong to end, the next end takes twice as long.
+FIRST_STRETCH = 2000
+LONGEST_STRETCH = 1_000_000
 
 
 class LookUp(NamedTuple):
@@ -26,24 +28,38 @@ EVERYTHING = LookUp(marks=True, rows=True)
 
 
 class LookUps:
-    """What the transactions of each partition met last.
+    """What the transactions of each partition have met.
 
-    Marks are looked up where the last transaction has met one: the cache knows nearly all that are there.
-    Rows are looked up until `NEW_ROWS` events one after the other had none: most events change one.
+    Marks are not looked up from the beginning: the cache knows nearly all that are there. Rows are: most
+    events change one.
     """
 
     def __init__(self) -> None:
-        self._meets_marks: set[Partition] = set()
-        self._new_rows: dict[Partition, int] = {}
+        self._marks = defaultdict[Partition, _Stretch](lambda: _Stretch(new_events=FIRST_STRETCH))
+        self._rows = defaultdict[Partition, _Stretch](_Stretch)
 
     def next(self, partition: Partition) -> LookUp:
         """What the next transaction of `partition` has to look for."""
-        return LookUp(partition in self._meets_marks, self._new_rows.get(partition, 0) < NEW_ROWS)
+        return LookUp(self._marks[partition].is_short, self._rows[partition].is_short)
 
-    def note(self, partition: Partition, events: int, *, marks: bool, rows: bool) -> None:
-        """A transaction of so many events was committed; it has met some marks, some rows."""
-        if marks:
-            self._meets_marks.add(partition)
-        else:
-            self._meets_marks.discard(partition)
-        self._new_rows[partition] = 0 if rows else self._new_rows.get(partition, 0) + events
+    def note(self, partition: Partition, events: int, looked: LookUp, *, marks: bool, rows: bool) -> None:
+        """A transaction of so many events was committed: what it looked for at first, what it has met."""
+        self._marks[partition].note(events, looked=looked.marks, met=marks)
+        self._rows[partition].note(events, looked=looked.rows, met=rows)
+
+
+class _Stretch:
+    """Events one after the other of which all were new, and how many it takes not to look."""
+
+    def __init__(self, new_events: int = 0) -> None:
+        self._new_events = new_events
+        self._wanted = FIRST_STRETCH
+
+    @property
+    def is_short(self) -> bool:
+        return self._new_events < self._wanted
+
+    def note(self, events: int, *, looked: bool, met: bool) -> None:
+        self._new_events = 0 if met else self._new_events + events
+        if met and not looked:
+            self._wanted = min(2 * self._wanted, LONGEST_STRETCH)

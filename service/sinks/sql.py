@@ -52,7 +52,7 @@ from service.database import Database, Transaction
 from service.dialects.dialect import Answer, Statement
 from service.entities.entity import Entity
 from service.sinks.events import Attempt, EventTables, trace, traces_in
-from service.sinks.look_ups import EVERYTHING, LookUps
+from service.sinks.look_ups import EVERYTHING, LookUp, LookUps
 from service.sinks.rows import digest, fits_packets, letter_row, reused_letter
 from service.sql_errors import DuplicateKey
 
@@ -191,7 +191,8 @@ class SqlSink:
         for new what `look_ups` says.
         """
         await self._refuse_oversized(events)
-        look_for = EVERYTHING if look_up or not events else self._look_ups.next(events[0].record.partition)
+        looked = EVERYTHING if look_up or not events else self._look_ups.next(events[0].record.partition)
+        look_for = looked
         known: set[object] | None = None
         while True:
             attempt = Attempt(again=known is not None, look_up=look_for)
@@ -207,14 +208,14 @@ class SqlSink:
                 if look_for == EVERYTHING:
                     raise
             else:
-                self._note(events, attempt)
+                self._note(events, looked, attempt)
                 return result
             look_for = EVERYTHING
 
-    def _note(self, events: Sequence[Event], attempt: Attempt) -> None:
+    def _note(self, events: Sequence[Event], looked: LookUp, attempt: Attempt) -> None:
         if events:
             met = {"marks": bool(attempt.found_marks), "rows": bool(attempt.found_rows)}
-            self._look_ups.note(events[0].record.partition, len(events), **met)
+            self._look_ups.note(events[0].record.partition, len(events), looked, **met)
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
         """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""

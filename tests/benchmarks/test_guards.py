@@ -17,7 +17,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from service.core.types import DeadLetter, Event, Lease, Work
-from service.sinks.look_ups import NEW_ROWS
+from service.sinks.look_ups import FIRST_STRETCH
 from service.stores.processed_cache import RedisProcessedCache
 from tests.benchmarks.round_trips import CountingProxy
 from tests.building import CUSTOMERS, ORDERS, event, lease, letter, line, record, work
@@ -100,7 +100,7 @@ def _port(url: str) -> int:
 async def test_a_batch_costs_what_it_cost(counted: Counted, kind: str) -> None:
     """Statements and round trips to the database for 500 records, on one connection."""
     await counted.apply(_batch("there" if kind == "duplicates" else kind, counted.first, rows=0))
-    while kind == "new-for-long" and counted.first < NEW_ROWS:
+    while kind == "new-for-long" and counted.first < FIRST_STRETCH:
         await counted.apply(_batch(kind, counted.first, rows=counted.first))
     if kind == "duplicates":
         await counted.apply(_batch(kind, counted.first, rows=0))
