@@ -133,7 +133,7 @@ def _run(both: Sequence[Runner], plan: _Plan, compared: Compared, out: Path) -> 
 
 def _begun(plan: _Plan, trees: Sequence[Tree], versions: Mapping[str, str]) -> Compared:
     a, b = (
-        Side(tree.label, tree.title, dict(settings), unlike_installed(tree), each.says)
+        Side(tree.label, tree.title, dict(settings), [] if each.says else unlike_installed(tree), each.says)
         for tree, settings, each in zip(trees, plan.settings, plan.pythons, strict=True)
     )
     return Compared(machine(versions), a, b, plan.rounds, plan.events, plan.seed)

@@ -26,8 +26,8 @@ def python(program: str) -> Python:
     ask = [program, "-c", "import sys, importlib.metadata as m; m.version('upsertd'); print(sys.version)"]
     try:
         said = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=60)
-    except OSError as error:
-        raise NoPython(f"{program}: {error.strerror}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoPython(f"{program}: {type(error).__name__}") from error
     if said.returncode:
         raise NoPython(f"{program}: no Python with upsertd installed")
     return Python(program, " ".join(said.stdout.split()))

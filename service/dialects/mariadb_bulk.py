@@ -26,7 +26,7 @@ _WHOLE = Struct("<Bq").pack
 _SHORT = [bytes((0, length)) for length in range(251)]
 _LONGER = ((1 << 16, b"\0\xfc", 2), (1 << 24, b"\0\xfd", 3), (1 << 64, b"\0\xfe", 8))
 
-# A length; year, month, day; hours, minutes, seconds; microseconds: the server need not read a text.
+# Not NULL, a length; year, month, day; hours, minutes, seconds; microseconds: no text to be read.
 _MOMENT = Struct("<BBHBBBBBI").pack
 _MOMENT_BYTES = 11
 

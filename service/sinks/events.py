@@ -41,7 +41,7 @@ class Attempt:
 
     @property
     def found(self) -> set[object]:
-        """All that is there."""
+        """All that was found."""
         return self.found_marks | self.found_rows
 
 
@@ -92,13 +92,13 @@ class EventTables:
         outcomes = {id(event): Outcome.DUPLICATE for event in checked.duplicates}
         outcomes |= {id(event): Outcome.DEAD for event in checked.reused}
 
+        stored = {name: _versions_in(answers[name]) for name in self._entities if name in answers}
+        attempt.found_rows.update((name, entity_id) for name, rows in stored.items() for entity_id in rows)
         statements: list[Statement] = []
         again = [event for event in events if id(event) in forced]
         wanted = _in_offset_order(*again, *checked.fresh) if again else checked.fresh
         for name, fresh in _by_entity(wanted).items():
-            stored = {row[0]: RowVersion(*row[1:]) for row in answers[name].rows} if name in answers else {}
-            attempt.found_rows.update((name, entity_id) for entity_id in stored)
-            changes = _fold(fresh, stored, forced, outcomes)
+            changes = _fold(fresh, stored.get(name, {}), forced, outcomes)
             statements += self._upsert(self._entities[name], changes, attempt)
         statements += self._mark([(event, outcomes[id(event)]) for event in checked.fresh])
         return Decided(Written(tuple((event, outcomes[id(event)]) for event in events)), statements)
@@ -118,7 +118,7 @@ class EventTables:
     def _lock_rows(self, entity: Entity, entity_ids: Iterable[int]) -> Statement:
         columns = entity.table.c
         version = (columns.version, columns.occurred_at, columns.source_partition, columns.source_offset)
-        # Every writer locks in the order of the key: no deadlocks among them.
+        # Every writer that looks locks in the order of the key: no deadlocks among them.
         return self._dialect.select_in((columns.id, *version), columns.id, sorted(entity_ids), lock=True)
 
     def _upsert(self, entity: Entity, changes: list[Change], attempt: Attempt) -> Iterator[Statement]:
@@ -187,6 +187,11 @@ def _marks_in(answers: Mapping[str, Answer]) -> dict[bytes, Mark]:
     if _MARKS not in answers:
         return {}
     return {event_id: Mark(entity, entity_id) for event_id, entity, entity_id in answers[_MARKS].rows}
+
+
+def _versions_in(answer: Answer) -> dict[int, RowVersion]:
+    """How old the rows are that are there, by id."""
+    return {entity_id: RowVersion(*age) for entity_id, *age in answer.rows}
 
 
 def _has_passed(stored: Mapping[int, RowVersion], event: Event) -> bool:

@@ -47,6 +47,11 @@ class LookUps:
         self._marks[partition].note(events, looked=looked.marks, met=marks)
         self._rows[partition].note(events, looked=looked.rows, met=rows)
 
+    def doubt(self, partition: Partition) -> None:
+        """A transaction has failed: what it took for new may be the reason, so that the next one looks."""
+        self._marks[partition].begin_again()
+        self._rows[partition].begin_again()
+
 
 class _Stretch:
     """Events one after the other of which all were new, and how many it takes not to look."""
@@ -58,6 +63,9 @@ class _Stretch:
     @property
     def is_short(self) -> bool:
         return self._new_events < self._wanted
+
+    def begin_again(self) -> None:
+        self._new_events = 0
 
     def note(self, events: int, *, looked: bool, met: bool) -> None:
         self._new_events = 0 if met else self._new_events + events

@@ -37,7 +37,7 @@ from service.bookkeeping import (
     position_values,
     processed_events,
 )
-from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable
+from service.core.errors import FenceLost, PermanentError, TemporaryError, Unavailable, UpsertdError
 from service.core.types import (
     DeadLetter,
     Event,
@@ -207,6 +207,10 @@ class SqlSink:
                 # Before a record is blamed: a copy is a duplicate, and what is stale is not written at all.
                 if look_for == EVERYTHING:
                     raise
+            except UpsertdError:
+                if events:
+                    self._look_ups.doubt(events[0].record.partition)
+                raise
             else:
                 self._note(events, looked, attempt)
                 return result
@@ -214,8 +218,13 @@ class SqlSink:
 
     def _note(self, events: Sequence[Event], looked: LookUp, attempt: Attempt) -> None:
         if events:
-            met = {"marks": bool(attempt.found_marks), "rows": bool(attempt.found_rows)}
-            self._look_ups.note(events[0].record.partition, len(events), looked, **met)
+            self._look_ups.note(
+                events[0].record.partition,
+                len(events),
+                looked,
+                marks=bool(attempt.found_marks),
+                rows=bool(attempt.found_rows),
+            )
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
         """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""

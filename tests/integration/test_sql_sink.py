@@ -29,7 +29,7 @@ from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 from service.pipeline.process import Route, process
-from service.sinks.look_ups import LookUps
+from service.sinks.look_ups import EVERYTHING, FIRST_STRETCH, LookUps
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -378,6 +378,24 @@ class TestNoProgress:
         await execute(own_world, "ALTER TABLE customers ADD CONSTRAINT ck_name CHECK (name <> 'refused')")
         _, held = await write(world, await claimed(world), event(0, 1, version=5, name="good"))
         assert (await write(world, held, event(1, 1, version=4, name="refused")))[0] == [Outcome.STALE]
+
+    async def test_after_a_failure_the_next_run_looks(
+        self, own_world: SqlWorld, database_url: str, new_world: NewWorld
+    ) -> None:
+        """An answer that nobody has foreseen may be one to a row that would not have been written."""
+        look_ups = LookUps()
+        look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, marks=False, rows=False)
+        world = new_world(database_url, look_ups=look_ups)
+        await execute(
+            own_world,
+            "CREATE TRIGGER refuse BEFORE INSERT ON customers FOR EACH ROW"
+            " IF NEW.name = 'refused' THEN SIGNAL SQLSTATE '45000'; END IF",
+        )
+        _, held = await write(own_world, await claimed(own_world), event(0, 1, version=5, name="good"))
+        stale = work(event(1, 1, version=4, name="refused"))
+        with pytest.raises(Unavailable):
+            await world.sink.apply(stale, held)
+        assert outcomes(await world.sink.apply(stale, held)) == [Outcome.STALE]
 
     @pytest.mark.parametrize("there", [False, True], ids=["insert", "update"])
     async def test_only_the_culprit_dies_of_it(self, own_world: SqlWorld, there: bool) -> None:

@@ -79,6 +79,16 @@ def test_who_was_wrong_not_to_look_looks_for_twice_as_long() -> None:
     assert after(met, met, met, LONG) == NOTHING
 
 
+def test_after_a_failure_the_next_one_looks() -> None:
+    """Whatever it was: the row that was taken for new may have been there."""
+    look_ups = LookUps()
+    look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, marks=False, rows=False)
+    assert look_ups.next(CUSTOMERS) == NOTHING
+    look_ups.doubt(CUSTOMERS)
+    assert look_ups.next(CUSTOMERS) == EVERYTHING
+    assert look_ups.next(ORDERS) == LookUp(marks=False, rows=True)
+
+
 def test_no_stretch_is_too_long_to_end() -> None:
     """However often it was wrong: events may be of another kind by now."""
     wrong = [Ran(1, marks=True, rows=True, looked=NOTHING)] * 100
