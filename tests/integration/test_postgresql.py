@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -27,6 +27,7 @@ from service.core.errors import ConnectionLost, FenceLost, PermanentError, Tempo
 from service.core.types import Lease, Outcome, Partition, Work
 from service.database import Database
 from service.entities.registry import ENTITIES
+from service.sinks.look_ups import LookUps
 from tests.building import CUSTOMERS, ORDERS, at, event, letter, line, position, record, work
 from tests.contracts.sink_worlds import SqlWorld, claimed, create_tables, outcomes, write
 from tests.integration import test_sql_sink as mariadb_suite
@@ -63,8 +64,10 @@ async def new_world() -> AsyncIterator[NewWorld]:
     """Makes sinks, and closes their connections in the end."""
     made: list[SqlWorld] = []
 
-    def create(url: str, pool_size: int = 3, transaction_seconds: float = 30) -> SqlWorld:
-        made.append(SqlWorld(url, pool_size, transaction_seconds))
+    def create(
+        url: str, pool_size: int = 3, transaction_seconds: float = 30, look_ups: LookUps | None = None
+    ) -> SqlWorld:
+        made.append(SqlWorld(url, pool_size, transaction_seconds, look_ups))
         return made[-1]
 
     yield create
@@ -340,6 +343,12 @@ class TestRaces(mariadb_suite.TestRaces):
 
 class TestNoProgress(mariadb_suite.TestNoProgress):
     """The same as on MariaDB."""
+
+    refusal: ClassVar[tuple[str, ...]] = (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = 'refused' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
 
 
 class TestOutages(mariadb_suite.TestOutages):

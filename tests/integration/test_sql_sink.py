@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -342,6 +342,11 @@ def set_of_values(pair: Sequence[Outcome]) -> list[str]:
 
 
 class TestNoProgress:
+    refusal: ClassVar[tuple[str, ...]] = (
+        "CREATE TRIGGER refuse BEFORE INSERT ON customers FOR EACH ROW"
+        " IF NEW.name = 'refused' THEN SIGNAL SQLSTATE '45000'; END IF",
+    )
+
     async def test_a_rerun_that_finds_something_new_goes_on(self, world: SqlWorld) -> None:
         """However many rivals are faster, one after the other: nobody's event is given up."""
         held = await claimed(world)
@@ -371,31 +376,26 @@ class TestNoProgress:
 
     @pytest.mark.parametrize("marks", [True, False], ids=["marks-looked-up", "nothing-looked-up"])
     async def test_what_is_stale_is_no_failure_though_the_server_refuses_its_body(
-        self, own_world: SqlWorld, database_url: str, new_world: NewWorld, marks: bool
+        self, own_world: SqlWorld, marks: bool
     ) -> None:
         """Nobody has looked for its row when it is refused; it would not have been written at all."""
-        world = new_world(database_url, look_ups=FirstRunLooks(marks=marks))
+        sink = sink_that(own_world, FirstRunLooks(marks=marks))
         await execute(own_world, "ALTER TABLE customers ADD CONSTRAINT ck_name CHECK (name <> 'refused')")
-        _, held = await write(world, await claimed(world), event(0, 1, version=5, name="good"))
-        assert (await write(world, held, event(1, 1, version=4, name="refused")))[0] == [Outcome.STALE]
+        _, held = await write(own_world, await claimed(own_world), event(0, 1, version=5, name="good"))
+        stale = work(event(1, 1, version=4, name="refused"))
+        assert outcomes(await sink.apply(stale, held)) == [Outcome.STALE]
 
-    async def test_after_a_failure_the_next_run_looks(
-        self, own_world: SqlWorld, database_url: str, new_world: NewWorld
-    ) -> None:
+    async def test_after_a_failure_the_next_run_looks(self, own_world: SqlWorld) -> None:
         """An answer that nobody has foreseen may be one to a row that would not have been written."""
         look_ups = LookUps()
         look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, marks=False, rows=False)
-        world = new_world(database_url, look_ups=look_ups)
-        await execute(
-            own_world,
-            "CREATE TRIGGER refuse BEFORE INSERT ON customers FOR EACH ROW"
-            " IF NEW.name = 'refused' THEN SIGNAL SQLSTATE '45000'; END IF",
-        )
+        sink = sink_that(own_world, look_ups)
+        await execute(own_world, *self.refusal)
         _, held = await write(own_world, await claimed(own_world), event(0, 1, version=5, name="good"))
         stale = work(event(1, 1, version=4, name="refused"))
         with pytest.raises(Unavailable):
-            await world.sink.apply(stale, held)
-        assert outcomes(await world.sink.apply(stale, held)) == [Outcome.STALE]
+            await sink.apply(stale, held)
+        assert outcomes(await sink.apply(stale, held)) == [Outcome.STALE]
 
     @pytest.mark.parametrize("there", [False, True], ids=["insert", "update"])
     async def test_only_the_culprit_dies_of_it(self, own_world: SqlWorld, there: bool) -> None:
@@ -411,6 +411,11 @@ class TestNoProgress:
         assert {3, 4} <= {entity_id for _, entity_id in stored.rows}
         assert stored.rows["customers", 1].columns["email"] == SECRET
         assert not there or stored.rows["customers", 2].columns["email"] == "other"
+
+
+def sink_that(world: SqlWorld, look_ups: LookUps) -> SqlSink:
+    """Another sink of the same database, with look-ups of its own."""
+    return SqlSink(world.database, ENTITIES, GROUP, lambda: NOON, look_ups)
 
 
 class Rivalled(SqlSink):
