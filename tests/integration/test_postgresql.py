@@ -27,7 +27,6 @@ from service.core.errors import ConnectionLost, FenceLost, PermanentError, Tempo
 from service.core.types import Lease, Outcome, Partition, Work
 from service.database import Database
 from service.entities.registry import ENTITIES
-from service.sinks.look_ups import LookUps
 from tests.building import CUSTOMERS, ORDERS, at, event, letter, line, position, record, work
 from tests.contracts.sink_worlds import SqlWorld, claimed, create_tables, outcomes, write
 from tests.integration import test_sql_sink as mariadb_suite
@@ -39,6 +38,8 @@ from tests.servers import PostgreSql, ServerMissing, database_of
 SECRET = "s3cret"
 PRODUCTS = Partition("products", 0)
 customers = ENTITIES["customers"].table
+
+new_world = mariadb_suite.new_world
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +58,6 @@ def own_url(postgresql: PostgreSql) -> Iterator[str]:
     create_tables(url)
     yield url
     postgresql.drop_database(database_of(url))
-
-
-@pytest_asyncio.fixture
-async def new_world() -> AsyncIterator[NewWorld]:
-    """Makes sinks, and closes their connections in the end."""
-    made: list[SqlWorld] = []
-
-    def create(
-        url: str, pool_size: int = 3, transaction_seconds: float = 30, look_ups: LookUps | None = None
-    ) -> SqlWorld:
-        made.append(SqlWorld(url, pool_size, transaction_seconds, look_ups))
-        return made[-1]
-
-    yield create
-    for world in made:
-        await world.database.close()
 
 
 @pytest_asyncio.fixture
