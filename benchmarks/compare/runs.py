@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from benchmarks.compare.python import Python
 from benchmarks.compare.results import A, B, Compared
@@ -25,7 +25,7 @@ class Runner:
     tree: Tree
     settings: Mapping[str, str]
     servers: Servers
-    python: Python = Python()  # noqa: RUF009 - frozen
+    python: Python = field(default_factory=Python)
 
     def run(self, scenario: Scenario, generator: Generator, events: int, number: int) -> Drain:
         """Work off one backlog."""

@@ -18,7 +18,7 @@ LONGEST_STRETCH = 1_000_000
 
 
 class LookUp(NamedTuple):
-    """What a transaction looks for before it writes: marks by event id, rows by their key."""
+    """What a transaction looks for before it writes, or has met: marks by event id, rows by their key."""
 
     marks: bool
     rows: bool
@@ -28,26 +28,26 @@ EVERYTHING = LookUp(marks=True, rows=True)
 
 
 class LookUps:
-    """What the transactions of each partition have met.
+    """What the transactions of each partition have met; None is that of those without events.
 
     Marks are not looked up from the beginning: the cache knows nearly all that are there. Rows are: most
     events change one.
     """
 
     def __init__(self) -> None:
-        self._marks = defaultdict[Partition, _Stretch](lambda: _Stretch(new_events=FIRST_STRETCH))
-        self._rows = defaultdict[Partition, _Stretch](_Stretch)
+        self._marks = defaultdict[Partition | None, _Stretch](lambda: _Stretch(new_events=FIRST_STRETCH))
+        self._rows = defaultdict[Partition | None, _Stretch](_Stretch)
 
-    def next(self, partition: Partition) -> LookUp:
+    def next(self, partition: Partition | None) -> LookUp:
         """What the next transaction of `partition` has to look for."""
         return LookUp(self._marks[partition].is_short, self._rows[partition].is_short)
 
-    def note(self, partition: Partition, events: int, looked: LookUp, *, marks: bool, rows: bool) -> None:
+    def note(self, partition: Partition | None, events: int, looked: LookUp, met: LookUp) -> None:
         """A transaction of so many events was committed: what it looked for at first, what it has met."""
-        self._marks[partition].note(events, looked=looked.marks, met=marks)
-        self._rows[partition].note(events, looked=looked.rows, met=rows)
+        self._marks[partition].note(events, looked=looked.marks, met=met.marks)
+        self._rows[partition].note(events, looked=looked.rows, met=met.rows)
 
-    def doubt(self, partition: Partition) -> None:
+    def doubt(self, partition: Partition | None) -> None:
         """A transaction has failed: what it took for new may be the reason, so that the next one looks."""
         self._marks[partition].begin_again()
         self._rows[partition].begin_again()

@@ -191,8 +191,8 @@ class SqlSink:
         for new what `look_ups` says.
         """
         await self._refuse_oversized(events)
-        looked = EVERYTHING if look_up or not events else self._look_ups.next(events[0].record.partition)
-        look_for = looked
+        partition = events[0].record.partition if events else None
+        looked = look_for = EVERYTHING if look_up else self._look_ups.next(partition)
         known: set[object] | None = None
         while True:
             attempt = Attempt(again=known is not None, look_up=look_for)
@@ -208,23 +208,13 @@ class SqlSink:
                 if look_for == EVERYTHING:
                     raise
             except UpsertdError:
-                if events:
-                    self._look_ups.doubt(events[0].record.partition)
+                self._look_ups.doubt(partition)
                 raise
             else:
-                self._note(events, looked, attempt)
+                met = LookUp(bool(attempt.found_marks), bool(attempt.found_rows))
+                self._look_ups.note(partition, len(events), looked, met)
                 return result
             look_for = EVERYTHING
-
-    def _note(self, events: Sequence[Event], looked: LookUp, attempt: Attempt) -> None:
-        if events:
-            self._look_ups.note(
-                events[0].record.partition,
-                len(events),
-                looked,
-                marks=bool(attempt.found_marks),
-                rows=bool(attempt.found_rows),
-            )
 
     async def _write(self, transaction: Transaction, work: Work, lease: Lease, attempt: Attempt) -> Written:
         """The steps in their order; notes in `attempt` which marks and rows are there, also when it fails."""

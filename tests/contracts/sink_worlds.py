@@ -165,7 +165,7 @@ class FirstRunLooks(LookUps):
         super().__init__()
         self._look_up = LookUp(marks, rows)
 
-    def next(self, partition: Partition) -> LookUp:
+    def next(self, partition: Partition | None) -> LookUp:
         return self._look_up
 
 

@@ -29,7 +29,7 @@ from service.entities.registry import ENTITIES
 from service.pipeline.isolate import apply_isolated
 from service.pipeline.observe import Observer
 from service.pipeline.process import Route, process
-from service.sinks.look_ups import EVERYTHING, FIRST_STRETCH, LookUps
+from service.sinks.look_ups import EVERYTHING, FIRST_STRETCH, LookUp, LookUps
 from service.sinks.rows import mark_row
 from service.sinks.sql import SqlSink
 from service.telemetry.metrics import Metrics
@@ -388,7 +388,7 @@ class TestNoProgress:
     async def test_after_a_failure_the_next_run_looks(self, own_world: SqlWorld) -> None:
         """An answer that nobody has foreseen may be one to a row that would not have been written."""
         look_ups = LookUps()
-        look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, marks=False, rows=False)
+        look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, LookUp(marks=False, rows=False))
         sink = sink_that(own_world, look_ups)
         await execute(own_world, *self.refusal)
         _, held = await write(own_world, await claimed(own_world), event(0, 1, version=5, name="good"))

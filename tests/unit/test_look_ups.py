@@ -30,7 +30,7 @@ def after(*ran: Ran, partition: Partition = CUSTOMERS) -> LookUp:
     """What is looked for after these transactions."""
     look_ups = LookUps()
     for each in ran:
-        look_ups.note(CUSTOMERS, each.events, each.looked, marks=each.marks, rows=each.rows)
+        look_ups.note(CUSTOMERS, each.events, each.looked, LookUp(each.marks, each.rows))
     return look_ups.next(partition)
 
 
@@ -82,7 +82,7 @@ def test_who_was_wrong_not_to_look_looks_for_twice_as_long() -> None:
 def test_after_a_failure_the_next_one_looks() -> None:
     """Whatever it was: the row that was taken for new may have been there."""
     look_ups = LookUps()
-    look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, marks=False, rows=False)
+    look_ups.note(CUSTOMERS, FIRST_STRETCH, EVERYTHING, NOTHING)
     assert look_ups.next(CUSTOMERS) == NOTHING
     look_ups.doubt(CUSTOMERS)
     assert look_ups.next(CUSTOMERS) == EVERYTHING
@@ -108,5 +108,5 @@ def test_a_steady_stream_is_turned_back_a_few_times_only(every: int) -> None:
     for number in range(3_000):
         looked, met = look_ups.next(CUSTOMERS), number % every == 0
         turned_back += met and not looked.rows
-        look_ups.note(CUSTOMERS, 2_500, looked, marks=False, rows=met)
+        look_ups.note(CUSTOMERS, 2_500, looked, LookUp(marks=False, rows=met))
     assert turned_back <= 10
